@@ -1,0 +1,159 @@
+"""Watched processes: what their groups hold now, and what they have counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from heapq import nlargest
+from typing import Any
+
+from exporter.catalog import process as catalog
+from exporter.catalog.declare import Column, Metric, Number, Pairs
+from exporter.collectors.page import Page
+from exporter.config import Config
+from exporter.errors import ParseError, Refused
+from exporter.kernel.read import read
+from exporter.kernel.text import number
+from exporter.kernel.uptime import boot_time
+from exporter.watch.groups import Group, Key
+from exporter.watch.processes import Process, Processes
+from exporter.watch.smaps import Smaps
+
+_COUNTERS = tuple(column for column in catalog.ROW if column.metric.kind == "counter")
+_GAUGES = tuple(column for column in catalog.ROW if column.metric.kind == "gauge")
+_COUNTER_PLACES = tuple(column.index for column in _COUNTERS)
+_RESIDENT = next(column.index for column in catalog.ROW if column.key.name == "VmRSS")
+
+Rows = dict[Process, Sequence[int | None]]
+_Record = tuple[Sequence[Column], Sequence[Column], Rows]
+"""Columns for the group, columns for one process, and what was read of each process."""
+
+
+class ProcessCollector:
+    """The collector `process`."""
+
+    name = "process"
+
+    def __init__(self, procfs: str) -> None:
+        self._procfs = procfs
+        self._processes = Processes(procfs, _COUNTER_PLACES)
+        self._smaps = Smaps(procfs)
+        self._series: dict[Key, list[str]] = {}
+        self._boot = 0
+        self._config: Config | None = None
+
+    def collect(self, page: Page, config: Config) -> None:
+        """The families vmem_process_ and vmem_pid_. Raises ParseError where the kernel's clocks can't be read.
+
+        After a change of the configuration, counters go on from where they are.
+        """
+        if config is not self._config:
+            self._processes.configure(config)
+            self._config = config
+        self._processes.refresh()
+        self._smaps.refresh(self._processes)
+        path = f"{self._procfs}/stat"
+        self._boot = boot_time(read(path) or b"", path)
+        groups = list(self._processes.groups)
+        for group in groups:
+            self._group(page, group)
+        self._series = {group.key: self._series[group.key] for group in groups}
+        for group in (*groups, self._processes.groups.nameless):
+            for reason, count in group.errors.items():
+                page.add(catalog.READ_ERRORS, (*group.labels, ("reason", reason)), count)
+        page.add(catalog.GROUPS_FOLDED, (), self._processes.groups.folded)
+
+    def _group(self, page: Page, group: Group) -> None:
+        series = self._series.get(group.key)
+        if series is None:
+            labels = group.labels
+            series = [column.metric.series((*labels, *column.show.fixed)) for column in (*_GAUGES, *_COUNTERS)]
+            self._series[group.key] = series
+        members = list(group.members)
+        page.add(catalog.COUNT, group.labels, len(members))
+        values = self._values(_GAUGES, [process.row for process in members if process.row])
+        counts = group.ledger.sums([process.counts for process in members if process.counts])
+        values += [column.key.unit(count) for column, count in zip(_COUNTERS, counts, strict=True)]
+        for column, text, value in zip((*_GAUGES, *_COUNTERS), series, values, strict=True):
+            if value is not None:
+                page.family(column.metric).samples.append((text, value))
+        entry = group.entry
+        if entry is None:
+            return
+        records: list[_Record] = []
+        if entry.oom_score:
+            scores: Rows = {process: self._oom_score(process) for process in members}
+            records.append((catalog.OOM_SCORE, catalog.OOM_SCORE_OF_ONE, scores))
+        if entry.smaps:
+            found = self._smaps.readings
+            readings = {process: found[process] for process in members if process in found}
+            rows: Rows = {process: reading.record for process, reading in readings.items()}
+            records.append((catalog.SMAPS_ROLLUP, catalog.SMAPS_ROLLUP_OF_ONE, rows))
+            if readings:
+                oldest = min(reading.at for reading in readings.values())
+                page.add(catalog.SMAPS_AGE, group.labels, self._processes.uptime - oldest)
+        for columns, _, rows in records:
+            self._record(page, columns, group.labels, list(rows.values()))
+        if entry.per_process:
+            self._each(page, group, entry.max_processes, records)
+
+    def _each(self, page: Page, group: Group, most: int, records: list[_Record]) -> None:
+        all_rows: Rows = {process: process.row for process in group.members if process.row}
+        largest = nlargest(most, all_rows, key=lambda process: all_rows[process][_RESIDENT] or 0)
+        for process in largest:
+            comm = process.comm.decode("utf-8", "replace")
+            labels = (*group.labels, ("pid", str(process.pid)), ("comm", comm))
+            for _, columns, rows in (((), catalog.ROW_OF_ONE, all_rows), *records):
+                if process in rows:
+                    self._record(page, columns, labels, [rows[process]])
+
+    def _oom_score(self, process: Process) -> catalog.OomScore:
+        values: list[int | None] = []
+        for file in catalog.OomScore._fields:
+            path = f"{self._procfs}/{process.pid}/{file}"
+            try:
+                text = read(path)
+                values.append(None if text is None else number(text, path))
+            except (ParseError, Refused) as error:
+                self._processes.error(process.group, error)
+                values.append(None)
+        return catalog.OomScore(*values)
+
+    def _values(self, columns: Sequence[Column], rows: Sequence[Sequence[int | None]]) -> list[Number | None]:
+        """What a group's rows come to, for each column: None where no process has a value.
+
+        A sum over no process is 0; there is no largest and no oldest of none.
+        """
+        if not rows:
+            return [0 if column.show.merge is sum else None for column in columns]
+        of_all = list(zip(*rows, strict=True))
+        merged: list[Number | None] = []
+        for column in columns:
+            value = _merged(column.show.merge, of_all[column.index])
+            if value is not None:
+                value = column.key.unit(value)
+                if column.show.merge is min:
+                    value += self._boot
+            merged.append(value)
+        return merged
+
+    def _record(
+        self, page: Page, columns: Sequence[Column], labels: Pairs, rows: Sequence[Sequence[int | None]]
+    ) -> None:
+        """The samples of a record; fields that show as one series (Private_Clean, Private_Dirty) are added up."""
+        sums: dict[tuple[str, Pairs], tuple[Metric, Number]] = {}
+        for column, value in zip(columns, self._values(columns, rows), strict=True):
+            if value is not None:
+                series = column.metric.name, column.show.fixed
+                _, so_far = sums.get(series, (None, 0))
+                sums[series] = column.metric, so_far + value
+        for (_, fixed), (metric, value) in sums.items():
+            page.add(metric, (*labels, *fixed), value)
+
+
+def _merged(merge: Callable[[Iterable[Any]], Any], values: Sequence[int | None]) -> Any:
+    try:
+        return merge(values)
+    except TypeError:
+        # Zombies and kernel threads have no sizes.
+        given = [value for value in values if value is not None]
+        return merge(given) if given else None

@@ -1,0 +1,360 @@
+"""The configuration: YAML into frozen dataclasses, or every problem of the file, each in a line of its own.
+
+A line names the file, the line, the key, what was found and what was expected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from string import Formatter
+from typing import Any, TypeVar
+
+import yaml
+
+from exporter.catalog import METRICS
+from exporter.errors import ConfigError
+from exporter.watch.glob import compile_glob
+
+COMM_BYTES = 15
+"""TASK_COMM_LEN of the kernel, less the closing zero byte."""
+
+FACTS = ("comm", "exe", "user", "cgroup")
+"""What a name may use besides the captures of its entry."""
+
+OTHER = "other"
+"""The group of everything beyond max_groups."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Selectors:
+    """What a process must be like. The values of one selector are alternatives, but for `cmdline`, which is all."""
+
+    comm: tuple[bytes, ...] = ()
+    exe: tuple[re.Pattern[str], ...] = ()
+    argv0: tuple[re.Pattern[str], ...] = ()
+    cmdline: tuple[re.Pattern[str], ...] = ()
+    user: tuple[str, ...] = ()
+    cgroup: tuple[re.Pattern[str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEntry:
+    """One entry of `processes`."""
+
+    name: str
+    select: Selectors = Selectors()
+    exclude: Selectors = Selectors()
+    labels: tuple[tuple[str, str], ...] = ()
+    smaps: bool = False
+    oom_score: bool = False
+    per_process: bool = False
+    max_processes: int = 20
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the name is the same for every process."""
+        return not any(True for _ in variables(self.name))
+
+    @property
+    def group(self) -> str:
+        """The name of a fixed entry, its braces undoubled."""
+        return "".join(literal for literal, *_ in Formatter().parse(self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Collectors:
+    """Which collectors run."""
+
+    process: bool = True
+    cgroup: bool = True
+    host: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration."""
+
+    processes: tuple[ProcessEntry, ...] = ()
+    max_groups: int = 200
+    collectors: Collectors = Collectors()
+
+    @property
+    def summary(self) -> str:
+        """What it watches, in a few words."""
+        if self is DEFAULT:
+            return "every process, grouped by comm (no --config.file given)"
+        names = ", ".join(entry.name for entry in self.processes)
+        return f"{len(self.processes)} process entries: {names}" if names else "no processes"
+
+
+DEFAULT = Config(processes=(ProcessEntry(name="{comm}"),))
+"""What is watched without a configuration file: every process, grouped by name."""
+
+
+def variables(name: str) -> Iterator[str]:
+    """The variables of a templated name. Raises ValueError where it is not a template."""
+    for _, variable, spec, conversion in Formatter().parse(name):
+        if variable is not None:
+            if not variable.isidentifier() or spec or conversion:
+                raise ValueError(f"{{{variable}}} is not a plain variable")
+            yield variable
+
+
+def load(path: str) -> Config:
+    """Read a configuration file. Raises ConfigError with all that is wrong in it."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError as error:
+        raise ConfigError([f"{path}: found {error.strerror}, expected a readable YAML file"]) from None
+    return parse(text, path)
+
+
+def parse(text: bytes, path: str) -> Config:
+    """Parse the bytes of a configuration file; `path` is for the errors. Raises ConfigError."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise ConfigError([f"{path}:{line}: found {error.problem or error.context}, expected YAML"]) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        shown = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError([f"{path}:1: found {shown}, expected YAML"]) from None
+    reader = _Reader(path)
+    config = Config() if root is None else reader.config(root)
+    if reader.problems:
+        raise ConfigError([text for _, text in sorted(reader.problems, key=lambda problem: problem[0])])
+    return config
+
+
+class _Invalid(Exception):
+    """A value that has been reported; the rest of the file is still read."""
+
+
+class _Reader:
+    """Walks the nodes of one file and keeps what is wrong with them."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.problems: list[tuple[int, str]] = []
+
+    def problem(self, node: yaml.Node, key: str, found: object, expected: str) -> _Invalid:
+        line = node.start_mark.line + 1
+        self.problems.append((line, f"{self.path}:{line}: {key}: found {found}, expected {expected}"))
+        return _Invalid()
+
+    # The kinds of value. Each gives the value, or reports and raises _Invalid.
+
+    def mapping(
+        self, node: yaml.Node, key: str, known: Mapping[str, Any] | None
+    ) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        if not isinstance(node, yaml.MappingNode):
+            raise self.problem(node, key, _shown(node), "a mapping")
+        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key_node, value_node in node.value:
+            name = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else _shown(key_node)
+            if known is not None and name not in known:
+                self.problem(key_node, _join(key, name), "an unknown key", "one of " + ", ".join(known))
+            elif name in found:
+                self.problem(key_node, _join(key, name), "the key a second time", "each key once")
+            else:
+                found[name] = (key_node, value_node)
+        return found
+
+    def items(self, node: yaml.Node, key: str) -> list[tuple[str, yaml.Node]]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise self.problem(node, key, _shown(node), "a list")
+        return [(f"{key}[{i}]", item) for i, item in enumerate(node.value)]
+
+    def string(self, node: yaml.Node, key: str) -> str:
+        if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:str":
+            raise self.problem(node, key, _shown(node), "a string (in quotes where YAML would read another type)")
+        return str(node.value)
+
+    def boolean(self, node: yaml.Node, key: str) -> bool:
+        if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:bool":
+            raise self.problem(node, key, _shown(node), "true or false")
+        return str(node.value).lower() in ("true", "yes", "on")
+
+    def count(self, node: yaml.Node, key: str) -> int:
+        text = str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+        if not re.fullmatch("[1-9][0-9]{0,5}", text) or node.tag != "tag:yaml.org,2002:int":
+            raise self.problem(node, key, _shown(node), "a whole number from 1 to 999999")
+        return int(text)
+
+    def comm(self, node: yaml.Node, key: str) -> bytes:
+        text = self.string(node, key)
+        comm = text.encode()
+        if not 0 < len(comm) <= COMM_BYTES:
+            raise self.problem(
+                node, key, f"{text!r} of {len(comm)} bytes", f"1 to {COMM_BYTES} bytes, as the kernel cuts comm there"
+            )
+        return comm
+
+    def regex(self, node: yaml.Node, key: str) -> re.Pattern[str]:
+        text = self.string(node, key)
+        try:
+            return re.compile(text)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise self.problem(node, key, f"{text!r} ({error})", "a regular expression") from None
+
+    def glob(self, node: yaml.Node, key: str) -> re.Pattern[str]:
+        text = self.string(node, key)
+        if not text:
+            raise self.problem(node, key, "''", "a path or a glob")
+        try:
+            return compile_glob(text)
+        except re.error as error:
+            raise self.problem(node, key, f"{text!r} ({error})", "a glob") from None
+
+    def name(self, node: yaml.Node, key: str) -> str:
+        text = self.string(node, key)
+        try:
+            list(variables(text))
+        except ValueError as error:
+            raise self.problem(node, key, f"{text!r} ({error})", "a name, with variables in {braces}") from None
+        if not text:
+            raise self.problem(node, key, "''", "a name")
+        return text
+
+    # Lists of them, and the sections.
+
+    def each(self, node: yaml.Node, key: str, read: Callable[[yaml.Node, str], T]) -> tuple[T, ...]:
+        values = []
+        for item_key, item in self.items(node, key):
+            try:
+                values.append(read(item, item_key))
+            except _Invalid:
+                continue
+        return tuple(values)
+
+    def section(
+        self, node: yaml.Node, key: str, readers: Mapping[str, Callable[[yaml.Node, str], Any]]
+    ) -> dict[str, Any]:
+        """The values of a mapping, each read as its key wants; those that are wrong are reported and left out."""
+        values: dict[str, Any] = {}
+        for name, (_, value) in self.mapping(node, key, readers).items():
+            try:
+                values[name] = readers[name](value, _join(key, name))
+            except _Invalid:
+                continue
+        return values
+
+    def labels(self, node: yaml.Node, key: str) -> tuple[tuple[str, str], ...]:
+        taken = reserved_labels()
+        values = []
+        for name, (key_node, value_node) in self.mapping(node, key, None).items():
+            if not re.fullmatch("(?!__)[a-zA-Z_][a-zA-Z0-9_]*", name):
+                self.problem(
+                    key_node, _join(key, name), repr(name), "a label name: letters, digits and _, not __ first"
+                )
+            elif name in taken:
+                self.problem(key_node, _join(key, name), "a label that the exporter sets", "another name")
+            else:
+                try:
+                    values.append((name, self.string(value_node, _join(key, name))))
+                except _Invalid:
+                    continue
+        return tuple(sorted(values))
+
+    def selectors(self) -> dict[str, Callable[[yaml.Node, str], Any]]:
+        kinds: dict[str, Callable[[yaml.Node, str], Any]] = {
+            "comm": self.comm,
+            "exe": self.glob,
+            "argv0": self.glob,
+            "cmdline": self.regex,
+            "user": self.string,
+            "cgroup": self.glob,
+        }
+        return {name: _bind(self.each, kind) for name, kind in kinds.items()}
+
+    def process(self, node: yaml.Node, key: str) -> ProcessEntry:
+        readers: dict[str, Callable[[yaml.Node, str], Any]] = {
+            "name": self.name,
+            **self.selectors(),
+            "exclude": lambda node, key: Selectors(**self.section(node, key, self.selectors())),
+            "labels": self.labels,
+            "smaps": self.boolean,
+            "oom_score": self.boolean,
+            "per_process": self.boolean,
+            "max_processes": self.count,
+        }
+        before = len(self.problems)
+        values = self.section(node, key, readers)
+        if "name" not in values:
+            if len(self.problems) == before:
+                self.problem(node, _join(key, "name"), "no name", "the group's name")
+            raise _Invalid
+        select = Selectors(**{f.name: values.pop(f.name) for f in fields(Selectors) if f.name in values})
+        entry = ProcessEntry(select=select, **values)
+        captures = {name for pattern in select.cmdline for name in pattern.groupindex}
+        name_node = next(value for name, value in node.value if name.value == "name")
+        # A regular expression that was refused has been reported; what it would have captured isn't known.
+        if len(self.problems) == before:
+            for variable in variables(entry.name):
+                if variable not in captures and variable not in FACTS:
+                    found = f"{{{variable}}}"
+                    wanted = "a named capture of this entry's cmdline, or " + ", ".join(f"{{{fact}}}" for fact in FACTS)
+                    self.problem(name_node, _join(key, "name"), found, wanted)
+        return entry
+
+    def processes(self, node: yaml.Node, key: str) -> tuple[ProcessEntry, ...]:
+        entries: list[tuple[yaml.Node, ProcessEntry]] = []
+        for item_key, item in self.items(node, key):
+            try:
+                entries.append((item, self.process(item, item_key)))
+            except _Invalid:
+                continue
+        seen: dict[str, int] = {}
+        for item, entry in entries:
+            if not entry.fixed:
+                continue
+            line = item.start_mark.line + 1
+            if entry.group in seen:
+                self.problem(
+                    item, f"{key}.name", f"{entry.group!r} again", f"another name than that of line {seen[entry.group]}"
+                )
+            elif entry.group == OTHER:
+                self.problem(item, f"{key}.name", repr(OTHER), "another name: it is the group of what max_groups folds")
+            seen.setdefault(entry.group, line)
+        return tuple(entry for _, entry in entries)
+
+    def config(self, root: yaml.Node) -> Config:
+        collectors = {f.name: self.boolean for f in fields(Collectors)}
+        readers: dict[str, Callable[[yaml.Node, str], Any]] = {
+            "processes": self.processes,
+            "max_groups": self.count,
+            "collectors": lambda node, key: Collectors(**self.section(node, key, collectors)),
+        }
+        try:
+            return Config(**self.section(root, "", readers))
+        except _Invalid:
+            return Config()
+
+
+def reserved_labels() -> frozenset[str]:
+    """The labels that the exporter itself sets on what it watches, which an entry can't."""
+    watched = ("vmem_process_", "vmem_pid_", "vmem_cgroup_")
+    return frozenset(label for metric in METRICS.values() if metric.name.startswith(watched) for label in metric.labels)
+
+
+def _bind(
+    each: Callable[[yaml.Node, str, Callable[[yaml.Node, str], Any]], Any], kind: Callable[[yaml.Node, str], Any]
+) -> Callable[[yaml.Node, str], Any]:
+    return lambda node, key: each(node, key, kind)
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def _shown(node: yaml.Node) -> str:
+    if isinstance(node, yaml.ScalarNode):
+        kind = node.tag.rsplit(":", 1)[-1]
+        return {"null": "nothing", "str": repr(node.value)}.get(kind, f"{node.value} ({kind})")
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"

@@ -1,0 +1,45 @@
+"""Samples as Prometheus text and as OpenMetrics.
+
+The text is the client library's own, byte for byte; a test compares the two. It is written here because a scrape
+writes thousands of samples: the library takes 4 to 7 us for each, this takes a tenth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from math import inf
+
+from exporter.catalog.declare import Family, Metric, Number
+
+EOF = "# EOF\n"
+
+
+def value_text(value: Number) -> str:
+    """A number as the client library writes it: exponents from a million on, as Go does, and +Inf."""
+    text = repr(float(value))
+    dot = text.find(".")
+    if dot > 6 and value > 0:
+        return f"{text[0]}.{text[1:dot]}{text[dot + 1 :]}".rstrip("0.") + f"e+{dot - 1:02d}"
+    if dot < 0 and value in (inf, -inf):
+        return "+Inf" if value > 0 else "-Inf"
+    return text
+
+
+@lru_cache(maxsize=4096)
+def _heading(metric: Metric, openmetrics: bool) -> str:
+    name, help = metric.name, metric.help.replace("\\", r"\\").replace("\n", r"\n")
+    if openmetrics:
+        name, help = name.removesuffix("_total"), help.replace('"', r"\"")
+    return f"# HELP {name} {help}\n# TYPE {name} {metric.kind}\n"
+
+
+def render(families: Iterable[Family], *, openmetrics: bool = False) -> str:
+    """The text of all families that have a sample, without OpenMetrics' closing EOF."""
+    write = value_text
+    parts: list[str] = []
+    for family in families:
+        if family.samples:
+            parts.append(_heading(family.metric, openmetrics))
+            parts += [f"{series} {write(value)}\n" for series, value in family.samples]
+    return "".join(parts)

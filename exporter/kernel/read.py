@@ -1,0 +1,70 @@
+"""The one place that opens kernel files.
+
+Files of procfs, sysfs and cgroupfs have no size to ask for: they are read until they end, or up to a cap. They are
+opened with O_NONBLOCK, which these file systems ignore, so that a FIFO in their place can't hold up a scrape.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from exporter.errors import Refused
+
+CAP = 1 << 20
+"""Bytes that are read of one file at the most. The largest kernel file read here is a tenth of it."""
+
+_CHUNK = 16384
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+# ENODEV and EOPNOTSUPP: a cgroup that is being removed, or a file that this cgroup doesn't support, such as
+# memory.pressure with PSI off.
+_ABSENT = {errno.ENOENT, errno.ESRCH, errno.ENOTDIR, errno.ENODEV, errno.EOPNOTSUPP}
+
+
+def read(path: str, *, dir_fd: int | None = None, cap: int = CAP) -> bytes | None:
+    """The bytes of a kernel file; None where there is no such file, or its process or cgroup has gone.
+
+    Raises Refused where it is there and the kernel says no (EACCES, EPERM, EIO and the rest).
+    """
+    try:
+        fd = os.open(path, _FLAGS, dir_fd=dir_fd)
+        try:
+            return _all(fd, cap)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise Refused(path, error) from None
+
+
+def _all(fd: int, cap: int) -> bytes:
+    # A read may end at any record of a seq_file (vmstat comes in pages): only an empty one is the end.
+    text = os.read(fd, _CHUNK)
+    while text and len(text) < cap:
+        more = os.read(fd, min(_CHUNK, cap - len(text)))
+        if not more:
+            break
+        text += more
+    return text
+
+
+def link(path: str) -> str | None:
+    """Where a symbolic link of procfs points; None where there is none. Raises Refused."""
+    try:
+        return os.readlink(path)
+    except OSError as error:
+        # EINVAL: a captured tree may hold a plain file where the kernel has a link.
+        if error.errno in _ABSENT or error.errno == errno.EINVAL:
+            return None
+        raise Refused(path, error) from None
+
+
+def names(path: str) -> list[str]:
+    """The entries of a directory, sorted; none where there is no such directory. Raises Refused."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return []
+        raise Refused(path, error) from None

@@ -1,0 +1,152 @@
+"""The exporter as a whole: the configuration in force, the collectors, and a page of metrics when one is asked for."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from exporter import __version__
+from exporter.catalog import itself
+from exporter.catalog.declare import Family
+from exporter.collectors import Collector
+from exporter.collectors.page import Page
+from exporter.config import Config
+from exporter.errors import ConfigError, ParseError, Refused, UsageError
+from exporter.exposition import EOF, render
+from exporter.lane import Lane, Stuck
+
+log = logging.getLogger(__name__)
+
+SCRAPE_TIMEOUT = 10.0
+"""Seconds that a scrape may take where the client doesn't say: Prometheus' own default."""
+
+RESERVE = 0.5
+"""Seconds of a scrape's time that are kept for writing and sending the page."""
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A collection under way, and those who wait for it."""
+
+    landed: threading.Event = field(default_factory=threading.Event)
+    families: list[Family] = field(default_factory=list)
+
+
+class Service:
+    """Serves pages. `load` reads the configuration, at first and at each reload."""
+
+    def __init__(self, collectors: Sequence[Collector], load: Callable[[], Config]) -> None:
+        """Raises ConfigError where the first configuration can't be used."""
+        self._collectors = collectors
+        self._load = load
+        self._lane = Lane("collect")
+        self._one_collection = threading.Lock()
+        self._flights: dict[frozenset[str], _Flight] = {}
+        self._flights_lock = threading.Lock()
+        self._failing: dict[str, str] = {}
+        self._client = CollectorRegistry()
+        ProcessCollector(registry=self._client)
+        PlatformCollector(registry=self._client)
+        self.config = load()
+        self._reloaded, self._reload_successful = time.time(), True
+
+    def reload(self) -> None:
+        """Load the configuration anew. Raises ConfigError, and then the one before stays in force."""
+        try:
+            self.config = self._load()
+        except ConfigError as error:
+            self._reload_successful = False
+            for problem in error.problems:
+                log.error("reload failed, the configuration before stays in force: %s", problem)
+            raise
+        self._reloaded, self._reload_successful = time.time(), True
+        log.info("configuration reloaded")
+
+    @property
+    def enabled(self) -> list[Collector]:
+        """The collectors that the configuration leaves on."""
+        return [collector for collector in self._collectors if getattr(self.config.collectors, collector.name)]
+
+    def page(self, only: Sequence[str] = (), *, timeout: float = SCRAPE_TIMEOUT, openmetrics: bool = False) -> str:
+        """The page of metrics, of all collectors or of the named ones. Raises UsageError for a name that isn't on."""
+        enabled = {collector.name for collector in self.enabled}
+        for name in only:
+            if name not in enabled:
+                known = any(collector.name == name for collector in self._collectors)
+                raise UsageError(f"{'disabled' if known else 'missing'} collector: {name}")
+        families = self._collected(frozenset(only or enabled), timeout)
+        client = generate_openmetrics(self._client) if openmetrics else generate_latest(self._client)  # type: ignore[no-untyped-call]
+        return (
+            render(families, openmetrics=openmetrics) + client.decode().removesuffix(EOF) + (EOF if openmetrics else "")
+        )
+
+    def _collected(self, names: frozenset[str], timeout: float) -> list[Family]:
+        """The families of a collection. One that is under way already is shared."""
+        with self._flights_lock:
+            flight = self._flights.get(names)
+            first = flight is None
+            if flight is None:
+                flight = self._flights[names] = _Flight()
+        if not first:
+            flight.landed.wait(timeout)
+            return flight.families
+        try:
+            with self._one_collection:
+                flight.families = self._collect(names, max(timeout - RESERVE, timeout / 2))
+        finally:
+            with self._flights_lock:
+                del self._flights[names]
+            flight.landed.set()
+        return flight.families
+
+    def _collect(self, names: frozenset[str], timeout: float) -> list[Family]:
+        config = self.config
+        page = Page()
+        page.add(itself.BUILD_INFO, (("version", __version__), ("python_version", platform.python_version())), 1)
+        page.add(itself.RELOAD_SUCCESSFUL, (), int(self._reload_successful))
+        page.add(itself.RELOAD_TIMESTAMP, (), self._reloaded)
+        families: list[Family] = []
+        deadline = time.monotonic() + timeout
+        collectors = [collector for collector in self._collectors if collector.name in names]
+        for place, collector in enumerate(collectors):
+            found, labels = Page(), (("collector", collector.name),)
+            start = time.monotonic()
+            patience = max(deadline - start, 0.0) / (len(collectors) - place)
+            [(_, outcome)] = self._lane.run(
+                [(collector.name, lambda c=collector, p=found: c.collect(p, config))],  # type: ignore[misc]
+                patience=patience,
+            )
+            success = self._judge(collector.name, outcome, found)
+            page.add(itself.COLLECTOR_DURATION, labels, time.monotonic() - start)
+            page.add(itself.COLLECTOR_SUCCESS, labels, int(success))
+            if outcome is None:
+                families += found.families
+        return families + page.families
+
+    def _judge(self, name: str, outcome: object, found: Page) -> bool:
+        """Whether a collector read all it should; what it couldn't is logged once, until it changes."""
+        if isinstance(outcome, Stuck | ParseError | Refused):
+            text = str(outcome)
+        elif isinstance(outcome, Exception):
+            text = f"{type(outcome).__name__}: {outcome}"
+            if self._failing.get(name) != text:
+                log.error("collector %s: this is a bug", name, exc_info=outcome)
+        else:
+            text = "; ".join(map(str, found.failures))
+        if text and self._failing.get(name) != text:
+            log.warning("collector %s: %s", name, text)
+        elif not text and name in self._failing:
+            log.info("collector %s reads all again", name)
+        if text:
+            self._failing[name] = text
+        else:
+            self._failing.pop(name, None)
+        return not text

@@ -1,0 +1,78 @@
+"""Readings of smaps_rollup, which are slow: the kernel walks the whole address space, 18 ms for 2 GB in small pages.
+
+They are made in turns, under a budget of time at each scrape, and kept with their age. So a process whose file blocks,
+or a group of large processes, doesn't hold up the scrape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+
+from exporter.catalog.process import ROW, SmapsRollup
+from exporter.errors import ParseError, Refused
+from exporter.kernel.read import read
+from exporter.kernel.smaps_rollup import smaps_rollup
+from exporter.lane import STUCK, Job, Lane
+from exporter.watch.processes import Process, Processes
+
+BUDGET = 0.2
+"""Seconds of one scrape in which readings are begun."""
+
+_RESIDENT = next(column.index for column in ROW if column.key.name == "VmRSS")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What smaps_rollup said, when (in seconds since boot), and VmRSS at that time (in KiB)."""
+
+    record: SmapsRollup
+    at: float
+    resident: int
+
+
+class Smaps:
+    """The newest reading of each process that an entry with `smaps` watches."""
+
+    def __init__(self, procfs: str) -> None:
+        self._procfs = procfs
+        self._lane = Lane("smaps")
+        self.readings: dict[Process, Reading] = {}
+
+    def refresh(self, processes: Processes) -> None:
+        """Make as many readings as the budget allows."""
+        wanted = {
+            process: process.row[_RESIDENT] or 0
+            for group in processes.groups
+            if group.entry and group.entry.smaps
+            for process in group.members
+            if process.row
+        }
+        self.readings = {process: reading for process, reading in self.readings.items() if process in wanted}
+        jobs = [self._job(process) for process in self._in_turn(wanted)]
+        for process, outcome in self._lane.run(jobs, patience=BUDGET, budget=BUDGET):
+            assert isinstance(process, Process)
+            if isinstance(outcome, SmapsRollup):
+                self.readings[process] = Reading(outcome, processes.uptime, wanted[process])
+            elif isinstance(outcome, ParseError | Refused) or outcome is STUCK:
+                processes.error(process.group, outcome)
+            elif isinstance(outcome, Exception):
+                raise outcome
+
+    def _in_turn(self, wanted: dict[Process, int]) -> Iterable[Process]:
+        """Those never read, then by turns the one that changed most and the one whose reading is oldest."""
+        new = [process for process in wanted if process not in self.readings]
+        changed = sorted(self.readings, key=lambda process: -abs(wanted[process] - self.readings[process].resident))
+        oldest = sorted(self.readings, key=lambda process: self.readings[process].at)
+        by_turns = chain.from_iterable(zip_longest(changed, oldest))
+        return dict.fromkeys(chain(new, (process for process in by_turns if process)))
+
+    def _job(self, process: Process) -> Job:
+        path = f"{self._procfs}/{process.pid}/smaps_rollup"
+
+        def call() -> SmapsRollup | None:
+            text = read(path)
+            return None if text is None else smaps_rollup(text, path)
+
+        return process, call

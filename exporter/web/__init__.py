@@ -1,0 +1,1 @@
+"""HTTP: what is answered (app) and how it is served (server)."""
