@@ -83,7 +83,7 @@ def _check_config(path: str) -> int:
     from exporter.config import load
 
     config = load(path)
-    print(f"{path}: OK, {len(config.processes)} process entries")
+    print(f"{path}: OK, watches {config.summary}")
     return 0
 
 
@@ -93,7 +93,7 @@ def _service(options: argparse.Namespace) -> object:
     from exporter.service import Service
 
     path = options.config_file
-    return Service(build(options.procfs, options.sysfs), lambda: load(path) if path else DEFAULT)
+    return Service(build(options.procfs, options.sysfs, options.cgroupfs), lambda: load(path) if path else DEFAULT)
 
 
 def _once(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ import yaml
 from exporter.catalog import METRICS
 from exporter.errors import ConfigError
 from exporter.watch.glob import compile_glob
+from exporter.watch.presets import PRESETS
 
 COMM_BYTES = 15
 """TASK_COMM_LEN of the kernel, less the closing zero byte."""
@@ -52,17 +53,36 @@ class ProcessEntry:
     smaps: bool = False
     oom_score: bool = False
     per_process: bool = False
+    by_cgroup: bool = False
     max_processes: int = 20
 
     @property
     def fixed(self) -> bool:
-        """Whether the name is the same for every process."""
-        return not any(True for _ in variables(self.name))
+        """Whether there is one group, the same for every process."""
+        return not self.by_cgroup and not self.templated
+
+    @property
+    def templated(self) -> bool:
+        """Whether the name has variables."""
+        return any(True for _ in variables(self.name))
 
     @property
     def group(self) -> str:
         """The name of a fixed entry, its braces undoubled."""
         return "".join(literal for literal, *_ in Formatter().parse(self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupEntry:
+    """One entry of `cgroups`: a path or glob below the cgroup root, or a preset, whose expression is `labels_from`."""
+
+    name: str
+    path: str = ""
+    preset: str = ""
+    exclude: tuple[re.Pattern[str], ...] = ()
+    labels_from: re.Pattern[str] | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    max_cgroups: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +99,7 @@ class Config:
     """A whole configuration."""
 
     processes: tuple[ProcessEntry, ...] = ()
+    cgroups: tuple[CgroupEntry, ...] = ()
     max_groups: int = 200
     collectors: Collectors = Collectors()
 
@@ -87,8 +108,10 @@ class Config:
         """What it watches, in a few words."""
         if self is DEFAULT:
             return "every process, grouped by comm (no --config.file given)"
-        names = ", ".join(entry.name for entry in self.processes)
-        return f"{len(self.processes)} process entries: {names}" if names else "no processes"
+        return "; ".join(
+            f"{kind}: {', '.join(entry.name for entry in entries) or 'none'}"
+            for kind, entries in (("processes", self.processes), ("cgroups", self.cgroups))
+        )
 
 
 DEFAULT = Config(processes=(ProcessEntry(name="{comm}"),))
@@ -282,6 +305,7 @@ class _Reader:
             "smaps": self.boolean,
             "oom_score": self.boolean,
             "per_process": self.boolean,
+            "by_cgroup": self.boolean,
             "max_processes": self.count,
         }
         before = len(self.problems)
@@ -324,10 +348,77 @@ class _Reader:
             seen.setdefault(entry.group, line)
         return tuple(entry for _, entry in entries)
 
+    def cgroup_path(self, node: yaml.Node, key: str) -> str:
+        text = self.string(node, key)
+        self.glob(node, key)
+        if not text.startswith("/"):
+            raise self.problem(node, key, repr(text), "a path below the cgroup root, which starts with /")
+        return text
+
+    def preset(self, node: yaml.Node, key: str) -> str:
+        text = self.string(node, key)
+        if text not in PRESETS:
+            raise self.problem(node, key, repr(text), "one of " + ", ".join(PRESETS))
+        return text
+
+    def captures(self, node: yaml.Node, key: str) -> re.Pattern[str]:
+        pattern = self.regex(node, key)
+        if not pattern.groupindex:
+            raise self.problem(node, key, repr(pattern.pattern), "named captures, (?P<label>...)")
+        for name in pattern.groupindex:
+            if name in reserved_labels() or name.startswith("__") or not name.isascii():
+                raise self.problem(node, key, repr(name), "captures named as labels that the exporter doesn't set")
+        return pattern
+
+    def cgroup(self, node: yaml.Node, key: str) -> CgroupEntry:
+        before = len(self.problems)
+        values = self.section(
+            node,
+            key,
+            {
+                "name": self.string,
+                "path": self.cgroup_path,
+                "preset": self.preset,
+                "exclude": _bind(self.each, self.glob),
+                "labels_from": self.captures,
+                "labels": self.labels,
+                "max_cgroups": self.count,
+            },
+        )
+        if len(self.problems) > before:
+            raise _Invalid
+        if not values.get("name"):
+            raise self.problem(node, _join(key, "name"), "no name", "the group's name")
+        if ("path" in values) == ("preset" in values):
+            found = "both path and preset" if "path" in values else "neither path nor preset"
+            raise self.problem(node, key, found, "one of them")
+        if "preset" in values and "labels_from" in values:
+            raise self.problem(node, _join(key, "labels_from"), "it beside a preset", "the preset's own labels")
+        entry = CgroupEntry(**{"labels_from": PRESETS.get(values.get("preset", "")), **values})
+        twice = sorted(set(entry.labels_from.groupindex if entry.labels_from else ()) & dict(entry.labels).keys())
+        if twice:
+            raise self.problem(node, _join(key, "labels"), f"{twice[0]!r}, which is captured", "another name")
+        return entry
+
+    def cgroups(self, node: yaml.Node, key: str) -> tuple[CgroupEntry, ...]:
+        seen: dict[str, int] = {}
+
+        def read(item: yaml.Node, item_key: str) -> CgroupEntry:
+            entry = self.cgroup(item, item_key)
+            line = seen.setdefault(entry.name, item.start_mark.line + 1)
+            if line != item.start_mark.line + 1:
+                raise self.problem(
+                    item, f"{item_key}.name", f"{entry.name!r} again", f"another name than that of line {line}"
+                )
+            return entry
+
+        return self.each(node, key, read)
+
     def config(self, root: yaml.Node) -> Config:
         collectors = {f.name: self.boolean for f in fields(Collectors)}
         readers: dict[str, Callable[[yaml.Node, str], Any]] = {
             "processes": self.processes,
+            "cgroups": self.cgroups,
             "max_groups": self.count,
             "collectors": lambda node, key: Collectors(**self.section(node, key, collectors)),
         }

@@ -19,7 +19,7 @@ from exporter.catalog.declare import Family
 from exporter.collectors import Collector
 from exporter.collectors.page import Page
 from exporter.config import Config
-from exporter.errors import ConfigError, ParseError, Refused, UsageError
+from exporter.errors import ConfigError, UsageError, VmemError
 from exporter.exposition import EOF, render
 from exporter.lane import Lane, Stuck
 
@@ -133,7 +133,7 @@ class Service:
 
     def _judge(self, name: str, outcome: object, found: Page) -> bool:
         """Whether a collector read all it should; what it couldn't is logged once, until it changes."""
-        if isinstance(outcome, Stuck | ParseError | Refused):
+        if isinstance(outcome, Stuck | VmemError):
             text = str(outcome)
         elif isinstance(outcome, Exception):
             text = f"{type(outcome).__name__}: {outcome}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from exporter.collectors.cgroup import CgroupCollector
 from exporter.collectors.host import HostCollector
 from exporter.collectors.page import Page
 from exporter.collectors.process import ProcessCollector
@@ -18,6 +19,6 @@ class Collector(Protocol):
     def collect(self, page: Page, config: Config) -> None: ...
 
 
-def build(procfs: str, sysfs: str) -> list[Collector]:
+def build(procfs: str, sysfs: str, cgroupfs: str | None) -> list[Collector]:
     """Every collector that there is, in the order in which they run: the light ones first."""
-    return [HostCollector(procfs, sysfs), ProcessCollector(procfs)]
+    return [HostCollector(procfs, sysfs), CgroupCollector(procfs, sysfs, cgroupfs), ProcessCollector(procfs)]

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 from exporter.catalog.declare import METRICS, Family, Metric, Number
 from exporter.errors import VmemError
+from exporter.lane import Stuck
 
 
 class Page:
     """Families, filled in any order, and what could not be read."""
 
     def __init__(self) -> None:
-        self.failures: list[VmemError] = []
+        self.failures: list[VmemError | Stuck] = []
         self._families: dict[str, Family] = {}
 
     def family(self, metric: Metric) -> Family:

@@ -60,6 +60,9 @@ class ProcessCollector:
         for group in (*groups, self._processes.groups.nameless):
             for reason, count in group.errors.items():
                 page.add(catalog.READ_ERRORS, (*group.labels, ("reason", reason)), count)
+        for entry in config.processes:
+            if entry.by_cgroup and not entry.templated and not any(group.entry is entry for group in groups):
+                page.add(catalog.COUNT, (("group", entry.group), *entry.labels), 0)
         page.add(catalog.GROUPS_FOLDED, (), self._processes.groups.folded)
 
     def _group(self, page: Page, group: Group) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from exporter.errors import Refused
 
@@ -58,6 +60,43 @@ def link(path: str) -> str | None:
         if error.errno in _ABSENT or error.errno == errno.EINVAL:
             return None
         raise Refused(path, error) from None
+
+
+def folders(path: str) -> list[str]:
+    """The directories in a directory, sorted; none where there is no such directory. Raises Refused.
+
+    The kernel's file systems count subdirectories as links: a directory of two links needn't be listed.
+    """
+    try:
+        if os.stat(path).st_nlink == 2:
+            return []
+        with os.scandir(path) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return []
+        raise Refused(path, error) from None
+
+
+def exists(path: str) -> bool:
+    """Whether there is such a file or directory."""
+    return os.path.exists(path)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[int | None]:
+    """A directory to read files of, which stays the same one if another takes its place; None where it has gone."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in _ABSENT:
+            raise Refused(path, error) from None
+        yield None
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def names(path: str) -> list[str]:

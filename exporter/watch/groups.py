@@ -81,9 +81,8 @@ class Groups:
         """How many names are in "other" now."""
         return len({process.key for process in self.other.members}) if self.other else 0
 
-    def find(self, name: str, entry: ProcessEntry) -> Group:
-        """The group for a process of that name, which may be "other"."""
-        key = (name, entry.labels)
+    def find(self, key: Key, entry: ProcessEntry) -> Group:
+        """The group for a process of that name and labels, which may be "other"."""
         if key in self._shown:
             return self._shown[key]
         if self._room():

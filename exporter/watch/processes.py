@@ -12,23 +12,24 @@ import logging
 from collections.abc import Callable
 from dataclasses import fields
 from operator import itemgetter
-from typing import cast
+from typing import NamedTuple
 
 import psutil
 
 from exporter.catalog.declare import TICKS
 from exporter.catalog.process import Stat
-from exporter.config import Config, Selectors
+from exporter.config import Config, ProcessEntry, Selectors
 from exporter.errors import ParseError, Refused
 from exporter.kernel.read import read
 from exporter.kernel.stat import comm, stat
 from exporter.kernel.status import status
 from exporter.kernel.uptime import uptime
 from exporter.lane import Job, Lane, Stuck
+from exporter.watch.cgroups import owner
 from exporter.watch.groups import Group, Groups, Key
 from exporter.watch.identity import PF_KTHREAD, Identity
 from exporter.watch.ledger import Counts
-from exporter.watch.match import Decision, decide
+from exporter.watch.match import decide
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,26 @@ class Process:
         """What it adds to its group's counters; empty until it was read as a member of the group."""
 
 
+class _Answer(NamedTuple):
+    """What the configuration says of a process: the entry that takes it, its group, and what could not be read."""
+
+    entry: ProcessEntry | None
+    key: Key
+    refused: list[Refused]
+
+
+def _answer(config: Config, identity: Identity) -> _Answer:
+    decision, refused = decide(config.processes, identity)
+    if decision is None:
+        return _Answer(None, ("", ()), refused)
+    entry = config.processes[decision.entry]
+    labels = entry.labels
+    if entry.by_cgroup:
+        path, captured = owner(identity.cgroup, config.cgroups)
+        labels = (*labels, ("cgroup", path), *captured)
+    return _Answer(entry, (decision.name, labels), refused)
+
+
 class Processes:
     """The table of processes. `refresh` brings it up to date; the groups then hold the watched ones."""
 
@@ -92,7 +113,7 @@ class Processes:
         self._config = config
         # The answer to any other selector may change without a trace in stat.
         self._comm_alone = not any(
-            getattr(select, field.name)
+            entry.by_cgroup or getattr(select, field.name)
             for entry in config.processes
             for select in (entry.select, entry.exclude)
             for field in fields(Selectors)
@@ -200,30 +221,28 @@ class Processes:
 
     def _identify(self, processes: list[Process]) -> None:
         """Ask the configuration which groups these processes are in, and read those that are new to theirs."""
-        entries, procfs = self._config.processes, self._procfs
+        config, procfs = self._config, self._procfs
 
         def asked(process: Process) -> Job:
-            identity = Identity(procfs, process.pid, process.comm, process.kernel_thread)
-            return process, lambda: decide(entries, identity)
+            return process, lambda: _answer(config, Identity(procfs, process.pid, process.comm, process.kernel_thread))
 
         for process, outcome in self._lane.run([asked(process) for process in processes], patience=PATIENCE):
             assert isinstance(process, Process)
             self._settle(process, outcome)
 
     def _settle(self, process: Process, outcome: object) -> None:
-        decision: Decision | None = None
-        if isinstance(outcome, Stuck | ParseError):
+        answer = _Answer(None, ("", ()), [])
+        if isinstance(outcome, _Answer):
+            answer = outcome
+        elif isinstance(outcome, Stuck | ParseError | Refused):
             self.error(process.group, outcome)
         elif isinstance(outcome, Exception):
             raise outcome
-        else:
-            decision, refused = cast(tuple[Decision | None, list[Refused]], outcome)
-            for error in refused:
-                self.error(process.group, error)
-        if decision is not None:
-            entry = self._config.processes[decision.entry]
-            process.key = (decision.name, entry.labels)
-            self._join(process, self.groups.find(decision.name, entry))
+        for error in answer.refused:
+            self.error(process.group, error)
+        if answer.entry is not None:
+            process.key = answer.key
+            self._join(process, self.groups.find(answer.key, answer.entry))
         elif not isinstance(outcome, Stuck) or process.group not in self.groups:
             self._leave(process)
         if process.group is None or not self._comm_alone:

@@ -1,0 +1,132 @@
+"""Which cgroups there are and which entries mean them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from exporter.catalog.cgroup import V1, V2, Version
+from exporter.catalog.declare import Pairs
+from exporter.config import CgroupEntry
+from exporter.errors import VmemError
+from exporter.kernel.mountinfo import mountinfo
+from exporter.kernel.read import exists, folders, read
+from exporter.watch.glob import compile_glob
+from exporter.watch.presets import labels
+
+
+class NoHierarchy(VmemError):
+    """There is no cgroup hierarchy with a memory controller to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """Where the memory controller's files are, and in which version; on v1 huge pages have a hierarchy of their own."""
+
+    version: Version
+    root: str
+    hugetlb: str
+
+    def folder(self, path: str) -> str:
+        """The directory of a cgroup."""
+        return self.root + path.rstrip("/")
+
+
+def find_hierarchy(procfs: str, cgroupfs: str | None) -> Hierarchy:
+    """The hierarchy that holds the memory controller. Raises NoHierarchy.
+
+    A directory that was given is looked into: it may be the hierarchy, or hold it as a hybrid host's /sys/fs/cgroup
+    does. Otherwise the mounts tell.
+    """
+    if cgroupfs is not None:
+        for root in (cgroupfs, f"{cgroupfs}/memory"):
+            if read(f"{root}/{V1.usage}") is not None:
+                return Hierarchy(V1, root, f"{cgroupfs}/hugetlb")
+        for root in (cgroupfs, f"{cgroupfs}/unified"):
+            if b"memory" in (read(f"{root}/cgroup.controllers") or b"").split():
+                return Hierarchy(V2, root, root)
+        raise NoHierarchy(f"{cgroupfs}: found no memory controller, expected a cgroup file system that has it")
+    path = f"{procfs}/self/mountinfo"
+    mounts = mountinfo(read(path) or b"", path)
+    v1 = {option: mount for mount in mounts if mount.kind == "cgroup" for option in mount.options}
+    if "memory" in v1:
+        hugetlb = v1.get("hugetlb")
+        return Hierarchy(V1, v1["memory"].point, hugetlb.point if hugetlb else v1["memory"].point)
+    v2 = [mount for mount in mounts if mount.kind == "cgroup2"]
+    if not v2:
+        raise NoHierarchy(f"{path}: found no cgroup file system, expected one with the memory controller")
+    # The whole tree, where it is mounted beside a part of it.
+    mount = min(reversed(v2), key=lambda mount: len(mount.root))
+    return Hierarchy(V2, mount.point, mount.point)
+
+
+class Tree:
+    """The cgroups of a hierarchy as they are at one scrape, each directory listed once."""
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        self._hierarchy = hierarchy
+        self._children: dict[str, list[str]] = {}
+
+    def children(self, path: str) -> list[str]:
+        """The paths right below one; "" is the root. Raises Refused."""
+        if path not in self._children:
+            self._children[path] = [f"{path}/{name}" for name in folders(self._hierarchy.folder(path))]
+        return self._children[path]
+
+    def below(self, path: str) -> Iterator[str]:
+        """All paths below one, parents first. Raises Refused."""
+        for child in self.children(path):
+            yield child
+            yield from self.below(child)
+
+    def matching(self, entry: CgroupEntry) -> dict[str, Pairs]:
+        """The cgroups that an entry means, with the labels that it captures in their paths. Raises Refused."""
+        found = {}
+        for path in self._candidates(entry):
+            if any(pattern.fullmatch(path) for pattern in entry.exclude):
+                continue
+            captured = entry.labels_from.search(path) if entry.labels_from else None
+            if captured or not entry.preset:
+                found[path] = labels(captured) if captured else ()
+        return found
+
+    def _candidates(self, entry: CgroupEntry) -> Iterator[str]:
+        if entry.preset:
+            yield from self.below("")
+            return
+        paths = [""]
+        for part in entry.path.strip("/").split("/"):
+            if "**" in part:
+                whole = compile_glob(entry.path)
+                paths = [below for path in paths for below in self.below(path) if whole.fullmatch(below)]
+                break
+            if _MAGIC.search(part):
+                pattern = compile_glob(part)
+                paths = [
+                    child
+                    for path in paths
+                    for child in self.children(path)
+                    if pattern.fullmatch(child.rpartition("/")[2])
+                ]
+            else:
+                paths = [f"{path}/{part}" for path in paths]
+        for path in paths:
+            if exists(self._hierarchy.folder(path)):
+                yield path
+
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def owner(path: str, entries: tuple[CgroupEntry, ...]) -> tuple[str, Pairs]:
+    """The watched cgroup that a process's path is in or below, with the labels captured there; else the path itself."""
+    above = path
+    while above:
+        for entry in entries:
+            captured = entry.labels_from.search(above) if entry.labels_from else None
+            taken = captured if entry.preset else compile_glob(entry.path).fullmatch(above)
+            if taken and not any(pattern.fullmatch(above) for pattern in entry.exclude):
+                return above, labels(captured) if captured else ()
+        above = above.rpartition("/")[0]
+    return path, ()
