@@ -26,9 +26,22 @@ def _flags() -> argparse.ArgumentParser:
     add("--path.procfs", dest="procfs", metavar="DIR", default="/proc", help="where procfs is (default: %(default)s)")
     add("--path.sysfs", dest="sysfs", metavar="DIR", default="/sys", help="where sysfs is (default: %(default)s)")
     add("--path.cgroupfs", dest="cgroupfs", metavar="DIR", help="where cgroupfs is (default: found in mountinfo)")
+    add(
+        "--process.keep-open",
+        dest="keep_open",
+        metavar="N",
+        type=_whole,
+        help="processes whose files are kept open between scrapes, 0 for none (default: by RLIMIT_NOFILE)",
+    )
     add("--log.level", dest="log_level", choices=("debug", "info", "warn", "error"), default="info")
     add("--log.format", dest="log_format", choices=("logfmt", "json"), default="logfmt")
     return flags
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,12 +101,15 @@ def _check_config(path: str) -> int:
 
 
 def _service(options: argparse.Namespace) -> object:
-    from exporter.collectors import build
+    from exporter.collectors import build, keep_open_default
     from exporter.config import DEFAULT, load
     from exporter.service import Service
 
     path = options.config_file
-    return Service(build(options.procfs, options.sysfs, options.cgroupfs), lambda: load(path) if path else DEFAULT)
+    keep_open = keep_open_default() if options.keep_open is None else options.keep_open
+    return Service(
+        build(options.procfs, options.sysfs, options.cgroupfs, keep_open), lambda: load(path) if path else DEFAULT
+    )
 
 
 def _once(options: argparse.Namespace) -> int:

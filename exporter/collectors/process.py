@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from heapq import nlargest
-from typing import Any
+from typing import Any, NamedTuple
 
 from exporter.catalog import process as catalog
 from exporter.catalog.declare import Column, Metric, Number, Pairs
@@ -15,7 +15,7 @@ from exporter.kernel.read import read
 from exporter.kernel.text import number
 from exporter.kernel.uptime import boot_time
 from exporter.watch.groups import Group, Key
-from exporter.watch.processes import Process, Processes
+from exporter.watch.processes import Process, Processes, Row
 from exporter.watch.smaps import Smaps
 
 _COUNTERS = tuple(column for column in catalog.ROW if column.metric.kind == "counter")
@@ -28,16 +28,25 @@ _Record = tuple[Sequence[Column], Sequence[Column], Rows]
 """Columns for the group, columns for one process, and what was read of each process."""
 
 
+class _Found(NamedTuple):
+    """What was read of a group: its gauges, the rows of its largest processes, and VmRSS where smaps asks for it."""
+
+    values: list[Number | None]
+    largest: dict[Process, Row]
+    resident: dict[Process, int]
+
+
 class ProcessCollector:
     """The collector `process`."""
 
     name = "process"
 
-    def __init__(self, procfs: str) -> None:
+    def __init__(self, procfs: str, keep_open: int) -> None:
+        """The files of `keep_open` processes are kept open between scrapes."""
         self._procfs = procfs
-        self._processes = Processes(procfs, _COUNTER_PLACES)
+        self._processes = Processes(procfs, _COUNTER_PLACES, keep_open)
         self._smaps = Smaps(procfs)
-        self._series: dict[Key, list[str]] = {}
+        self._series: dict[Key, list[tuple[Metric, str]]] = {}
         self._boot = 0
         self._config: Config | None = None
 
@@ -49,13 +58,16 @@ class ProcessCollector:
         if config is not self._config:
             self._processes.configure(config)
             self._config = config
-        self._processes.refresh()
-        self._smaps.refresh(self._processes)
         path = f"{self._procfs}/stat"
         self._boot = boot_time(read(path) or b"", path)
+        self._processes.refresh()
+        # What is read of a group is summed at once: the rows of all processes would take more memory than the rest.
+        found = {group: self._read(group) for group in self._processes.groups}
+        found |= {group: self._read(group) for group in self._processes.moved()}
+        self._read_smaps(found)
         groups = list(self._processes.groups)
         for group in groups:
-            self._group(page, group)
+            self._show(page, group, found.get(group) or self._read(group))
         self._series = {group.key: self._series[group.key] for group in groups}
         for group in (*groups, self._processes.groups.nameless):
             for reason, count in group.errors.items():
@@ -65,20 +77,34 @@ class ProcessCollector:
                 page.add(catalog.COUNT, (("group", entry.group), *entry.labels), 0)
         page.add(catalog.GROUPS_FOLDED, (), self._processes.groups.folded)
 
-    def _group(self, page: Page, group: Group) -> None:
+    def _read(self, group: Group) -> _Found:
+        rows = self._processes.read(group)
+        values = self._values(_GAUGES, list(rows.values()))
+        entry = group.entry
+        largest: dict[Process, Row] = {}
+        if entry and entry.per_process:
+            of_size = nlargest(entry.max_processes, rows, key=lambda process: rows[process][_RESIDENT] or 0)
+            largest = {process: rows[process] for process in of_size}
+        resident = {process: row[_RESIDENT] or 0 for process, row in rows.items()} if entry and entry.smaps else {}
+        return _Found(values, largest, resident)
+
+    def _read_smaps(self, found: dict[Group, _Found]) -> None:
+        wanted = {process: size for part in found.values() for process, size in part.resident.items() if process.group}
+        self._smaps.refresh(self._processes, wanted)
+
+    def _show(self, page: Page, group: Group, found: _Found) -> None:
+        labels = group.labels
         series = self._series.get(group.key)
         if series is None:
-            labels = group.labels
-            series = [column.metric.series((*labels, *column.show.fixed)) for column in (*_GAUGES, *_COUNTERS)]
+            series = [(c.metric, c.metric.series((*labels, *c.show.fixed))) for c in (*_GAUGES, *_COUNTERS)]
             self._series[group.key] = series
         members = list(group.members)
-        page.add(catalog.COUNT, group.labels, len(members))
-        values = self._values(_GAUGES, [process.row for process in members if process.row])
+        page.add(catalog.COUNT, labels, len(members))
         counts = group.ledger.sums([process.counts for process in members if process.counts])
-        values += [column.key.unit(count) for column, count in zip(_COUNTERS, counts, strict=True)]
-        for column, text, value in zip((*_GAUGES, *_COUNTERS), series, values, strict=True):
+        values = found.values + [column.key.unit(count) for column, count in zip(_COUNTERS, counts, strict=True)]
+        for (metric, text), value in zip(series, values, strict=True):
             if value is not None:
-                page.family(column.metric).samples.append((text, value))
+                page.family(metric).samples.append((text, value))
         entry = group.entry
         if entry is None:
             return
@@ -87,27 +113,22 @@ class ProcessCollector:
             scores: Rows = {process: self._oom_score(process) for process in members}
             records.append((catalog.OOM_SCORE, catalog.OOM_SCORE_OF_ONE, scores))
         if entry.smaps:
-            found = self._smaps.readings
-            readings = {process: found[process] for process in members if process in found}
+            known = self._smaps.readings
+            readings = {process: known[process] for process in members if process in known}
             rows: Rows = {process: reading.record for process, reading in readings.items()}
             records.append((catalog.SMAPS_ROLLUP, catalog.SMAPS_ROLLUP_OF_ONE, rows))
             if readings:
                 oldest = min(reading.at for reading in readings.values())
-                page.add(catalog.SMAPS_AGE, group.labels, self._processes.uptime - oldest)
+                page.add(catalog.SMAPS_AGE, labels, self._processes.uptime - oldest)
         for columns, _, rows in records:
-            self._record(page, columns, group.labels, list(rows.values()))
-        if entry.per_process:
-            self._each(page, group, entry.max_processes, records)
-
-    def _each(self, page: Page, group: Group, most: int, records: list[_Record]) -> None:
-        all_rows: Rows = {process: process.row for process in group.members if process.row}
-        largest = nlargest(most, all_rows, key=lambda process: all_rows[process][_RESIDENT] or 0)
-        for process in largest:
+            self._record(page, columns, labels, list(rows.values()))
+        for process, row in found.largest.items():
             comm = process.comm.decode("utf-8", "replace")
-            labels = (*group.labels, ("pid", str(process.pid)), ("comm", comm))
-            for _, columns, rows in (((), catalog.ROW_OF_ONE, all_rows), *records):
+            own = (*labels, ("pid", str(process.pid)), ("comm", comm))
+            self._record(page, catalog.ROW_OF_ONE, own, [row])
+            for _, columns, rows in records:
                 if process in rows:
-                    self._record(page, columns, labels, [rows[process]])
+                    self._record(page, columns, own, [rows[process]])
 
     def _oom_score(self, process: Process) -> catalog.OomScore:
         values: list[int | None] = []

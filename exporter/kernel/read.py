@@ -16,7 +16,7 @@ from exporter.errors import Refused
 CAP = 1 << 20
 """Bytes that are read of one file at the most. The largest kernel file read here is a tenth of it."""
 
-_CHUNK = 16384
+_CHUNK = 8192
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # ENODEV and EOPNOTSUPP: a cgroup that is being removed, or a file that this cgroup doesn't support, such as
 # memory.pressure with PSI off.
@@ -49,6 +49,35 @@ def _all(fd: int, cap: int) -> bytes:
             break
         text += more
     return text
+
+
+def keep(path: str) -> int | None:
+    """Open a file to be read `again`, None where that can't be."""
+    try:
+        return os.open(path, _FLAGS)
+    except OSError:
+        return None
+
+
+def again(fd: int, path: str) -> bytes | None:
+    """The bytes of a file that is kept open, which the kernel makes anew; None where its process has gone.
+
+    Only for files that one read gives whole (single_open in the kernel), such as stat and status of a process: after
+    its exit they give ESRCH, also when another process has its pid. `path` is for what Refused says.
+    """
+    try:
+        text = os.pread(fd, _CHUNK, 0)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise Refused(path, error) from None
+    return text if len(text) < _CHUNK else read(path)
+
+
+def close(fd: int | None) -> None:
+    """Close a file that was kept open."""
+    if fd is not None:
+        os.close(fd)
 
 
 def link(path: str) -> str | None:

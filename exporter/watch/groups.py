@@ -20,6 +20,7 @@ REMEMBERED = 10
 """Groups whose counters are remembered after they left the page, as a multiple of max_groups."""
 
 Key = tuple[str, Pairs]
+NOWHERE: Key = ("", ())
 _OTHER: Key = (OTHER, ())
 
 
@@ -53,7 +54,7 @@ class Groups:
         self._shown: OrderedDict[Key, Group] = OrderedDict()
         self._past: OrderedDict[Key, Group] = OrderedDict()
         self._max = Config().max_groups
-        self.nameless = Group(("", ()), None, counters)
+        self.nameless = Group(NOWHERE, None, counters)
         """Stands for processes that could not be named: it has no members, only read errors."""
 
     def configure(self, config: Config) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 import heapq
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
-from operator import itemgetter
+from operator import itemgetter, lt
 from typing import NamedTuple
 
 import psutil
@@ -20,13 +20,13 @@ from exporter.catalog.declare import TICKS
 from exporter.catalog.process import Stat
 from exporter.config import Config, ProcessEntry, Selectors
 from exporter.errors import ParseError, Refused
-from exporter.kernel.read import read
+from exporter.kernel.read import again, close, keep, read
 from exporter.kernel.stat import comm, stat
 from exporter.kernel.status import status
 from exporter.kernel.uptime import uptime
 from exporter.lane import Job, Lane, Stuck
 from exporter.watch.cgroups import owner
-from exporter.watch.groups import Group, Groups, Key
+from exporter.watch.groups import NOWHERE, Group, Groups, Key
 from exporter.watch.identity import PF_KTHREAD, Identity
 from exporter.watch.ledger import Counts
 from exporter.watch.match import decide
@@ -46,9 +46,9 @@ Row = tuple[int | None, ...]
 
 
 class Process:
-    """One process that is there: who it is, and what was last read of it."""
+    """One process that is there: who it is, and what it has counted."""
 
-    __slots__ = ("comm", "counts", "first", "group", "kernel_thread", "key", "pid", "row", "stack", "starttime", "stat")
+    __slots__ = ("comm", "counts", "files", "first", "group", "kernel_thread", "key", "pid", "stack", "starttime")
 
     def __init__(self, pid: int, name: bytes, record: Stat, first: int) -> None:
         self.pid = pid
@@ -58,15 +58,13 @@ class Process:
         """The refresh in which it was born: what it has done by a later one doesn't count where it joins then."""
         self.comm = name
         self.stack = record.start_stack
-        self.stat: Stat | None = record
-        """What this refresh read of its stat file, None where it could not."""
-        self.row: Row | None = None
-        """All that this refresh read of it, None where it could not."""
         self.group: Group | None = None
-        self.key: Key = ("", ())
+        self.key: Key = NOWHERE
         """The group that the configuration gives it; in "other" it isn't the group's own."""
         self.counts: Counts = ()
         """What it adds to its group's counters; empty until it was read as a member of the group."""
+        self.files: tuple[int, int] | None = None
+        """Its stat and status files, where they are kept open."""
 
 
 class _Answer(NamedTuple):
@@ -80,7 +78,7 @@ class _Answer(NamedTuple):
 def _answer(config: Config, identity: Identity) -> _Answer:
     decision, refused = decide(config.processes, identity)
     if decision is None:
-        return _Answer(None, ("", ()), refused)
+        return _Answer(None, NOWHERE, refused)
     entry = config.processes[decision.entry]
     labels = entry.labels
     if entry.by_cgroup:
@@ -92,8 +90,8 @@ def _answer(config: Config, identity: Identity) -> _Answer:
 class Processes:
     """The table of processes. `refresh` brings it up to date; the groups then hold the watched ones."""
 
-    def __init__(self, procfs: str, counters: tuple[int, ...]) -> None:
-        """`counters` are the places of the counters in a row."""
+    def __init__(self, procfs: str, counters: tuple[int, ...], keep_open: int) -> None:
+        """`counters` are the places of the counters in a row; the files of `keep_open` processes are kept open."""
         self._procfs = procfs
         psutil.PROCFS_PATH = procfs
         self._counts_of: Callable[[Row], Counts] = itemgetter(*counters)
@@ -103,6 +101,10 @@ class Processes:
         self._due: list[tuple[float, int]] = []
         self._refresh = 0
         self._uptime = 0.0
+        self._changed: dict[Process, None] = {}
+        self._gone: list[int] = []
+        self._last_uptime = 0.0
+        self._keep_open = keep_open
         self._logged: set[tuple[Key, str]] = set()
         self._config = Config()
         self._comm_alone = True
@@ -124,11 +126,11 @@ class Processes:
         self._logged.clear()
 
     def refresh(self) -> None:
-        """Find what came and went, identify what needs it, and read every watched process. Raises ParseError."""
+        """Find what came and went, and who is who. Raises ParseError."""
         path = f"{self._procfs}/uptime"
         now = uptime(read(path) or b"", path)
         self._refresh += 1
-        last, self._uptime = self._uptime, now
+        self._last_uptime, self._uptime = self._uptime, now
         pids = set(psutil.pids())
         if 1 not in pids:
             # Process 1 is always there: a list without it is one that processes are hidden from.
@@ -138,42 +140,90 @@ class Processes:
         for pid in self._unreadable.keys() - pids:
             del self._unreadable[pid]
         unsure: dict[Process, None] = {}
-        for process in [process for process in self._table.values() if process.group]:
-            if self._look(process):
-                unsure[process] = None
-            self._read(process)
         for pid in pids - self._table.keys():
-            if process_new := self._first_look(pid, last):
-                unsure[process_new] = None
+            if process := self._first_look(pid):
+                unsure[process] = None
         while self._due and self._due[0][0] <= now:
-            process_due = self._table.get(heapq.heappop(self._due)[1])
-            if process_due is None:
+            known = self._table.get(heapq.heappop(self._due)[1])
+            if known and (known.group or self._look_again(known)):
+                unsure[known] = None
+        self._identify(list(unsure))
+
+    def read(self, group: Group) -> dict[Process, Row]:
+        """Read every member of a group: the rows of those that could be read.
+
+        The hot path: it is made for every watched process at every scrape.
+        """
+        rows: dict[Process, Row] = {}
+        for process in list(group.members):
+            try:
+                row = self._row(process)
+            except (ParseError, Refused) as error:
+                self.error(group, error)
                 continue
-            if not process_due.group:
-                self._look(process_due)
-            unsure[process_due] = None
-        self._identify([process for process in unsure if self._table.get(process.pid) is process])
-
-    def _look(self, process: Process) -> bool:
-        """Read the stat file. Whether it tells of an exec or a new name."""
-        path = f"{self._procfs}/{process.pid}/stat"
-        process.stat = None
-        try:
-            text = read(path)
-            record = None if text is None else stat(text, path)
-            if text is None or record is None or record.starttime != process.starttime:
-                # Where another process has the pid, that one is then met as a new one.
+            if row is None:
                 self._forget(process)
-                return False
-            name = comm(text, path)
-        except (ParseError, Refused) as error:
-            self.error(process.group, error)
-            return False
-        changed = name != process.comm or record.start_stack != process.stack
-        process.stat, process.comm, process.stack = record, name, record.start_stack
-        return changed
+                self._gone.append(process.pid)
+                continue
+            rows[process] = row
+            old, new = process.counts, self._counts_of(row)
+            if old != new:
+                if None in new:
+                    new = tuple(count or 0 for count in new)
+                if not old:
+                    if process.first < self._refresh:
+                        group.ledger.join(new)
+                elif any(map(lt, new, old)):
+                    group.ledger.read(old, new)
+                process.counts = new
+        return rows
 
-    def _first_look(self, pid: int, last: float) -> Process | None:
+    def moved(self) -> Iterable[Group]:
+        """Identify those that `read` found to have made an exec, or to have taken over the pid of one that went.
+
+        Gives the groups that are no longer as they were read.
+        """
+        before: dict[Process, Group | None] = {process: process.group for process in self._changed if process.group}
+        before |= {process: None for pid in self._gone if (process := self._first_look(pid))}
+        self._changed.clear()
+        self._gone.clear()
+        self._identify(list(before))
+        moves = [(was, process.group) for process, was in before.items() if process.group is not was]
+        return dict.fromkeys(group for move in moves for group in move if group)
+
+    def _row(self, process: Process) -> Row | None:
+        """What stat and status say, None where the process has gone. Raises ParseError and Refused."""
+        files = process.files
+        folder = f"{self._procfs}/{process.pid}/"
+        text = read(folder + "stat") if files is None else again(files[0], folder + "stat")
+        if text is None:
+            return None
+        record = stat(text, folder + "stat")
+        if record.starttime != process.starttime:
+            # Another process has the pid; it is met as a new one.
+            return None
+        name = text[text.index(b"(") + 1 : text.rindex(b")")]
+        if name != process.comm or record.start_stack != process.stack:
+            process.comm, process.stack = name, record.start_stack
+            self._changed[process] = None
+        text = read(folder + "status") if files is None else again(files[1], folder + "status")
+        if text is None:
+            return None
+        if files is None and self._keep_open:
+            self._keep(process, folder)
+        return record + status(text, folder + "status")
+
+    def _keep(self, process: Process, folder: str) -> None:
+        """Keep a watched process's files open. It was just read by their names, so they are the same process's."""
+        files = keep(folder + "stat"), keep(folder + "status")
+        if files[0] is None or files[1] is None:
+            for fd in files:
+                close(fd)
+            return
+        process.files = files[0], files[1]
+        self._keep_open -= 1
+
+    def _first_look(self, pid: int) -> Process | None:
         """Meet a process, unless it can't be read."""
         if self._unreadable.get(pid, 0.0) > self._uptime:
             return None
@@ -187,40 +237,27 @@ class Processes:
             self.error(None, error)
             self._unreadable[pid] = self._uptime + YOUNG
             return None
-        if self._refresh > 1 and process.starttime < int(last * TICKS.divide):
+        if self._refresh > 1 and process.starttime < int(self._last_uptime * TICKS.divide):
             process.first = self._refresh - 1
         self._table[pid] = process
         return process
 
-    def _read(self, process: Process) -> None:
-        """Read the rest of a watched process whose stat file was read."""
-        process.row = None
-        group, record = process.group, process.stat
-        if group is None or record is None:
-            return
-        path = f"{self._procfs}/{process.pid}/status"
+    def _look_again(self, process: Process) -> bool:
+        """Whether a process that isn't watched is still the same one."""
+        path = f"{self._procfs}/{process.pid}/stat"
         try:
             text = read(path)
-            if text is None:
+            record = None if text is None else stat(text, path)
+            if text is None or record is None or record.starttime != process.starttime:
                 self._forget(process)
-                return
-            process.row = row = record + status(text, path)
+                return False
+            process.comm, process.stack = comm(text, path), record.start_stack
         except (ParseError, Refused) as error:
-            self.error(group, error)
-            return
-        old, new = process.counts, self._counts_of(row)
-        if None in new:
-            new = tuple(count or 0 for count in new)
-        if old != new:
-            if not old:
-                if process.first < self._refresh:
-                    group.ledger.join(new)
-            elif any(map(int.__lt__, new, old)):
-                group.ledger.read(old, new)
-            process.counts = new
+            self.error(None, error)
+        return True
 
     def _identify(self, processes: list[Process]) -> None:
-        """Ask the configuration which groups these processes are in, and read those that are new to theirs."""
+        """Ask the configuration which groups these processes are in."""
         config, procfs = self._config, self._procfs
 
         def asked(process: Process) -> Job:
@@ -231,7 +268,7 @@ class Processes:
             self._settle(process, outcome)
 
     def _settle(self, process: Process, outcome: object) -> None:
-        answer = _Answer(None, ("", ()), [])
+        answer = _Answer(None, NOWHERE, [])
         if isinstance(outcome, _Answer):
             answer = outcome
         elif isinstance(outcome, Stuck | ParseError | Refused):
@@ -258,7 +295,6 @@ class Processes:
         newly, other = not group.members, self.groups.other
         process.group = group
         group.members[process] = None
-        self._read(process)
         if newly and other and group is not other:
             # There is room for this group now: what was folded of it comes over.
             for folded in [member for member in other.members if member.key == process.key]:
@@ -271,6 +307,11 @@ class Processes:
             del group.members[process]
             group.ledger.leave(process.counts)
             process.counts = ()
+            if process.files:
+                for fd in process.files:
+                    close(fd)
+                process.files = None
+                self._keep_open += 1
 
     def _forget(self, process: Process) -> None:
         self._leave(process)

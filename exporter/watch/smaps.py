@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from exporter.catalog.process import ROW, SmapsRollup
+from exporter.catalog.process import SmapsRollup
 from exporter.errors import ParseError, Refused
 from exporter.kernel.read import read
 from exporter.kernel.smaps_rollup import smaps_rollup
@@ -19,8 +19,6 @@ from exporter.watch.processes import Process, Processes
 
 BUDGET = 0.2
 """Seconds of one scrape in which readings are begun."""
-
-_RESIDENT = next(column.index for column in ROW if column.key.name == "VmRSS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +38,8 @@ class Smaps:
         self._lane = Lane("smaps")
         self.readings: dict[Process, Reading] = {}
 
-    def refresh(self, processes: Processes) -> None:
-        """Make as many readings as the budget allows."""
-        wanted = {
-            process: process.row[_RESIDENT] or 0
-            for group in processes.groups
-            if group.entry and group.entry.smaps
-            for process in group.members
-            if process.row
-        }
+    def refresh(self, processes: Processes, wanted: dict[Process, int]) -> None:
+        """Make as many readings of these processes as the budget allows; `wanted` has VmRSS of each, in KiB."""
         self.readings = {process: reading for process, reading in self.readings.items() if process in wanted}
         jobs = [self._job(process) for process in self._in_turn(wanted)]
         for process, outcome in self._lane.run(jobs, patience=BUDGET, budget=BUDGET):

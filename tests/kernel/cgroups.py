@@ -36,7 +36,7 @@ def stall(kind: str) -> Quantity:
         "vmem_cgroup_pressure_stall_seconds_total",
         f"memory.pressure {kind} total",
         labels=(("stall", kind),),
-        scale=1e-6,
+        divide=1_000_000,
     )
 
 
