@@ -6,6 +6,7 @@ Exit codes: 0 as asked, 2 for what the user can mend (a flag, the configuration,
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import platform
@@ -155,6 +156,11 @@ def _serve(options: argparse.Namespace) -> int:
         ended.append(True)
         os.kill(os.getpid(), signal.SIGTERM)
 
+    # A scrape makes thousands of objects and drops them; looking through what stays for cycles, again and again, took
+    # a fifth of its time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     server.start(on_end)
     while (received := signal.sigwait(signals)) == signal.SIGHUP:
         try:

@@ -33,10 +33,10 @@ class ConfigError(UsageError):
 class ParseError(VmemError):
     """Bytes of a kernel file that are not what its format says."""
 
-    def __init__(self, path: str, found: bytes, expected: str) -> None:
+    def __init__(self, path: object, found: bytes, expected: str) -> None:
         shown = found if len(found) <= 60 else found[:60] + b"..."
         super().__init__(f"{path}: found {shown!r}, expected {expected}")
-        self.path = path
+        self.path = str(path)
 
 
 class Refused(VmemError):

@@ -59,19 +59,21 @@ def keep(path: str) -> int | None:
         return None
 
 
-def again(fd: int, path: str) -> bytes | None:
+def again(fd: int, owner: object) -> bytes | None:
     """The bytes of a file that is kept open, which the kernel makes anew; None where its process has gone.
 
     Only for files that one read gives whole (single_open in the kernel), such as stat and status of a process: after
-    its exit they give ESRCH, also when another process has its pid. `path` is for what Refused says.
+    its exit they give ESRCH, also when another process has its pid. `owner` is for what Refused says.
     """
     try:
         text = os.pread(fd, _CHUNK, 0)
+        while len(text) >= _CHUNK and (more := os.pread(fd, CAP, len(text))):
+            text += more
+        return text
     except OSError as error:
         if error.errno in _ABSENT:
             return None
-        raise Refused(path, error) from None
-    return text if len(text) < _CHUNK else read(path)
+        raise Refused(str(owner), error) from None
 
 
 def close(fd: int | None) -> None:
@@ -130,8 +132,13 @@ def opened(path: str) -> Iterator[int | None]:
 
 def names(path: str) -> list[str]:
     """The entries of a directory, sorted; none where there is no such directory. Raises Refused."""
+    return sorted(listing(path))
+
+
+def listing(path: str) -> list[str]:
+    """The entries of a directory as the kernel lists them; none where there is no such directory. Raises Refused."""
     try:
-        return sorted(os.listdir(path))
+        return os.listdir(path)
     except OSError as error:
         if error.errno in _ABSENT:
             return []

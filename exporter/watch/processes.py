@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import heapq
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from operator import itemgetter, lt
 from typing import NamedTuple
@@ -20,9 +20,9 @@ from exporter.catalog.declare import TICKS
 from exporter.catalog.process import Stat
 from exporter.config import Config, ProcessEntry, Selectors
 from exporter.errors import ParseError, Refused
-from exporter.kernel.read import again, close, keep, read
-from exporter.kernel.stat import comm, stat
-from exporter.kernel.status import status
+from exporter.kernel.read import again, close, keep, listing, read
+from exporter.kernel.stat import stat, stat_numbers
+from exporter.kernel.status import status_numbers
 from exporter.kernel.uptime import uptime
 from exporter.lane import Job, Lane, Stuck
 from exporter.watch.cgroups import owner
@@ -43,20 +43,23 @@ PATIENCE = 0.5
 """Seconds that the identification of one process may take before it is left behind."""
 
 Row = tuple[int | None, ...]
+_STARTTIME = Stat._fields.index("starttime")
+_STACK = Stat._fields.index("start_stack")
 
 
 class Process:
     """One process that is there: who it is, and what it has counted."""
 
-    __slots__ = ("comm", "counts", "files", "first", "group", "kernel_thread", "key", "pid", "stack", "starttime")
+    __slots__ = ("counts", "files", "first", "group", "head", "kernel_thread", "key", "pid", "stack", "starttime")
 
-    def __init__(self, pid: int, name: bytes, record: Stat, first: int) -> None:
+    def __init__(self, pid: int, text: bytes, record: Stat, first: int) -> None:
         self.pid = pid
         self.starttime = record.starttime
         self.kernel_thread = bool(record.flags & PF_KTHREAD)
         self.first = first
         """The refresh in which it was born: what it has done by a later one doesn't count where it joins then."""
-        self.comm = name
+        self.head = text[: text.rindex(b")")]
+        """Its stat file up to the name's end."""
         self.stack = record.start_stack
         self.group: Group | None = None
         self.key: Key = NOWHERE
@@ -65,6 +68,14 @@ class Process:
         """What it adds to its group's counters; empty until it was read as a member of the group."""
         self.files: tuple[int, int] | None = None
         """Its stat and status files, where they are kept open."""
+
+    @property
+    def comm(self) -> bytes:
+        """The name that the kernel has for it."""
+        return self.head[self.head.index(b"(") + 1 :]
+
+    def __str__(self) -> str:
+        return f"process {self.pid}"
 
 
 class _Answer(NamedTuple):
@@ -96,13 +107,14 @@ class Processes:
         psutil.PROCFS_PATH = procfs
         self._counts_of: Callable[[Row], Counts] = itemgetter(*counters)
         self._lane = Lane("identify")
-        self._table: dict[int, Process] = {}
-        self._unreadable: dict[int, float] = {}
-        self._due: list[tuple[float, int]] = []
+        self._table: dict[str, Process] = {}
+        self._no_pids: set[str] = set()
+        self._unreadable: dict[str, float] = {}
+        self._due: list[tuple[float, str]] = []
         self._refresh = 0
         self._uptime = 0.0
         self._changed: dict[Process, None] = {}
-        self._gone: list[int] = []
+        self._gone: list[str] = []
         self._last_uptime = 0.0
         self._keep_open = keep_open
         self._logged: set[tuple[Key, str]] = set()
@@ -131,17 +143,20 @@ class Processes:
         now = uptime(read(path) or b"", path)
         self._refresh += 1
         self._last_uptime, self._uptime = self._uptime, now
-        pids = set(psutil.pids())
-        if 1 not in pids:
+        # Names as they are listed: turning each into a number, as psutil.pids does, takes as long as the listing.
+        listed = set(listing(self._procfs))
+        if "1" not in listed:
             # Process 1 is always there: a list without it is one that processes are hidden from.
             self._count_error(self.groups.nameless, "permission", f"{self._procfs} hides processes (hidepid)")
-        for pid in self._table.keys() - pids:
+        for pid in self._table.keys() - listed:
             self._forget(self._table[pid])
-        for pid in self._unreadable.keys() - pids:
+        for pid in self._unreadable.keys() - listed:
             del self._unreadable[pid]
         unsure: dict[Process, None] = {}
-        for pid in pids - self._table.keys():
-            if process := self._first_look(pid):
+        for pid in listed - self._table.keys() - self._no_pids:
+            if not pid.isdigit():
+                self._no_pids.add(pid)
+            elif process := self._first_look(pid):
                 unsure[process] = None
         while self._due and self._due[0][0] <= now:
             known = self._table.get(heapq.heappop(self._due)[1])
@@ -155,28 +170,31 @@ class Processes:
         The hot path: it is made for every watched process at every scrape.
         """
         rows: dict[Process, Row] = {}
+        row_of, counts_of = self._row, self._counts_of
         for process in list(group.members):
             try:
-                row = self._row(process)
+                row = row_of(process)
             except (ParseError, Refused) as error:
                 self.error(group, error)
                 continue
             if row is None:
                 self._forget(process)
-                self._gone.append(process.pid)
+                self._gone.append(str(process.pid))
                 continue
             rows[process] = row
-            old, new = process.counts, self._counts_of(row)
-            if old != new:
-                if None in new:
-                    new = tuple(count or 0 for count in new)
-                if not old:
-                    if process.first < self._refresh:
-                        group.ledger.join(new)
-                elif any(map(lt, new, old)):
-                    group.ledger.read(old, new)
-                process.counts = new
+            new = counts_of(row)
+            if new != process.counts:
+                self._count(group, process, new)
         return rows
+
+    def _count(self, group: Group, process: Process, new: Sequence[int | None]) -> None:
+        counts = tuple(count or 0 for count in new)
+        if not process.counts:
+            if process.first < self._refresh:
+                group.ledger.join(counts)
+        elif any(map(lt, counts, process.counts)):
+            group.ledger.read(process.counts, counts)
+        process.counts = counts
 
     def moved(self) -> Iterable[Group]:
         """Identify those that `read` found to have made an exec, or to have taken over the pid of one that went.
@@ -194,28 +212,43 @@ class Processes:
     def _row(self, process: Process) -> Row | None:
         """What stat and status say, None where the process has gone. Raises ParseError and Refused."""
         files = process.files
-        folder = f"{self._procfs}/{process.pid}/"
-        text = read(folder + "stat") if files is None else again(files[0], folder + "stat")
+        if files is None:
+            return self._row_by_name(process)
+        text = again(files[0], process)
         if text is None:
             return None
-        record = stat(text, folder + "stat")
-        if record.starttime != process.starttime:
+        record = stat_numbers(text, process)
+        if text[: text.rindex(b")")] != process.head or record[_STACK] != process.stack:
+            self._saw(process, text, record)
+        text = again(files[1], process)
+        return None if text is None else record + status_numbers(text, process)
+
+    def _row_by_name(self, process: Process) -> Row | None:
+        folder = f"{self._procfs}/{process.pid}"
+        text = read(folder + "/stat")
+        if text is None:
+            return None
+        record = stat_numbers(text, folder)
+        if record[_STARTTIME] != process.starttime:
             # Another process has the pid; it is met as a new one.
             return None
-        name = text[text.index(b"(") + 1 : text.rindex(b")")]
-        if name != process.comm or record.start_stack != process.stack:
-            process.comm, process.stack = name, record.start_stack
-            self._changed[process] = None
-        text = read(folder + "status") if files is None else again(files[1], folder + "status")
+        if text[: text.rindex(b")")] != process.head or record[_STACK] != process.stack:
+            self._saw(process, text, record)
+        text = read(folder + "/status")
         if text is None:
             return None
-        if files is None and self._keep_open:
+        if self._keep_open:
             self._keep(process, folder)
-        return record + status(text, folder + "status")
+        return record + status_numbers(text, folder)
+
+    def _saw(self, process: Process, text: bytes, record: tuple[int, ...]) -> None:
+        """A watched process has another name or another stack: it is to be identified again."""
+        process.head, process.stack = text[: text.rindex(b")")], record[_STACK]
+        self._changed[process] = None
 
     def _keep(self, process: Process, folder: str) -> None:
         """Keep a watched process's files open. It was just read by their names, so they are the same process's."""
-        files = keep(folder + "stat"), keep(folder + "status")
+        files = keep(folder + "/stat"), keep(folder + "/status")
         if files[0] is None or files[1] is None:
             for fd in files:
                 close(fd)
@@ -223,7 +256,7 @@ class Processes:
         process.files = files[0], files[1]
         self._keep_open -= 1
 
-    def _first_look(self, pid: int) -> Process | None:
+    def _first_look(self, pid: str) -> Process | None:
         """Meet a process, unless it can't be read."""
         if self._unreadable.get(pid, 0.0) > self._uptime:
             return None
@@ -232,7 +265,7 @@ class Processes:
             text = read(path)
             if text is None:
                 return None
-            process = Process(pid, comm(text, path), stat(text, path), self._refresh)
+            process = Process(int(pid), text, stat(text, path), self._refresh)
         except (ParseError, Refused) as error:
             self.error(None, error)
             self._unreadable[pid] = self._uptime + YOUNG
@@ -251,7 +284,7 @@ class Processes:
             if text is None or record is None or record.starttime != process.starttime:
                 self._forget(process)
                 return False
-            process.comm, process.stack = comm(text, path), record.start_stack
+            process.head, process.stack = text[: text.rindex(b")")], record.start_stack
         except (ParseError, Refused) as error:
             self.error(None, error)
         return True
@@ -286,7 +319,7 @@ class Processes:
             age = self._uptime - process.starttime / TICKS.divide
             # The pid spreads out the looks at processes that were met together.
             wait = 0.0 if age < YOUNG else min(age / 2, OLDEST_LOOK) * (1 - process.pid % 64 / 256)
-            heapq.heappush(self._due, (self._uptime + wait, process.pid))
+            heapq.heappush(self._due, (self._uptime + wait, str(process.pid)))
 
     def _join(self, process: Process, group: Group) -> None:
         if group is process.group:
@@ -315,7 +348,7 @@ class Processes:
 
     def _forget(self, process: Process) -> None:
         self._leave(process)
-        del self._table[process.pid]
+        del self._table[str(process.pid)]
 
     @property
     def uptime(self) -> float:

@@ -21,7 +21,7 @@ class Quantity:
     v1: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     labels_v1: tuple[tuple[str, str], ...] | None = None
-    scale: float = 1
+    divide: int = 1
 
     def source(self, version: int) -> str:
         return self.v2 if version == 2 else self.v1
@@ -114,7 +114,7 @@ class Cgroup:
             return number(text)
         words = next(line for line in text.splitlines() if line.startswith(key[0] + " ")).split()
         word = words[1] if len(key) == 1 else next(word for word in words if word.startswith(key[1] + "="))
-        return number(word.rpartition("=")[2]) * quantity.scale
+        return number(word.rpartition("=")[2]) / quantity.divide
 
     def remove(self) -> None:
         """Remove it, waiting for the kernel to be done with the last process of it."""
