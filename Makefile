@@ -1,9 +1,9 @@
 # One target for each thing a person does. Everything runs in .venv, which is made when it is first needed.
 
 PYTHON ?= python3
+PYTHONS ?= 3.11 3.12 3.13
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 
@@ -12,10 +12,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # pip knows dependency groups from 25.1 on, which is newer than some Pythons bring along.
-$(VENV)/installed: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+%/installed: pyproject.toml
+	test -x $*/bin/python || $(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$*/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	touch $@
 
 .PHONY: run
@@ -24,4 +24,40 @@ run: $(VENV)/installed ## run the exporter on the default configuration: every p
 
 .PHONY: test
 test: $(VENV)/installed ## run the tests, with coverage; what can't run here is listed with its reason
-	$(PYTEST) --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+.PHONY: test-all
+test-all: $(PYTHONS:%=.venv-%/installed) ## run the tests on every supported Python
+	for version in $(PYTHONS); do .venv-$$version/bin/python -m pytest -q $(ARGS) || exit 1; done
+
+# The interpreter of a version is where pyenv has it, unless it is on the PATH.
+.venv-%/installed: PYTHON = $(firstword $(shell python$* -c 'import sys; print(sys.executable)' 2>/dev/null) \
+	$(wildcard $(HOME)/.pyenv/versions/$*.*/bin/python) python$*)
+
+.PHONY: kernel-test
+kernel-test: $(VENV)/installed ## cgroups on another kernel, under emulation, and on this one
+	$(BIN)/python -m pytest -v tests/kernel $(ARGS)
+
+.PHONY: check
+check: $(VENV)/installed ## lint, types, and whether generated files are up to date
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python tools/metrics_doc.py --check
+
+.PHONY: docs
+docs: $(VENV)/installed ## write the generated documents again
+	$(BIN)/python tools/metrics_doc.py
+
+.PHONY: fixtures
+fixtures: $(VENV)/installed ## capture the kernels' files again, as root
+	PYTHONPATH=tests $(BIN)/python -m kernel.specimen tests/fixtures/6.18-hybrid
+	$(BIN)/python tests/kernel/machine.py capture tests/fixtures/6.1-v2
+
+.PHONY: golden
+golden: $(VENV)/installed ## write the golden pages again, to be looked at before they are committed
+	$(BIN)/python -m pytest tests/golden --update-golden
+
+.PHONY: bench
+bench: $(VENV)/installed ## measure against peers and against the same reads in C; writes benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/run.py $(ARGS)

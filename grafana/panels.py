@@ -31,9 +31,7 @@ from grafana_foundation_sdk.models.dashboard import (
     DataTransformerConfig,
     DynamicConfigValue,
     FieldColorModeId,
-    MappingType,
     Panel,
-    RowPanel,
     Threshold,
     ThresholdsMode,
     ValueMap,
@@ -74,11 +72,16 @@ def every(metric: str, *more: str) -> str:
 
 
 def _of(metric: str, *matchers: str) -> str:
-    return f"{metric}{{{','.join(('job="$job"', *matchers))}}}"
+    return metric + "{" + ",".join(('job="$job"', *matchers)) + "}"
 
 
 def rate(series: str) -> str:
     return f"rate({series}[$__rate_interval])"
+
+
+def increase(series: str, over: str = "$__range") -> str:
+    """By how much a counter went up in the time shown, or in another."""
+    return f"increase({series}[{over}])"
 
 
 def growth(series: str) -> str:
@@ -268,9 +271,7 @@ def _thresholds(colours: Steps) -> dashboard.ThresholdsConfig:
 
 def _mappings(words: dict[str, str]) -> list[ValueMapping]:
     results = {value: ValueMappingResult(text=text, index=index) for index, (value, text) in enumerate(words.items())}
-    mapping = ValueMap(results)
-    mapping.type_val = MappingType.VALUE_TO_TEXT.value
-    return [mapping]
+    return [ValueMap(results)]
 
 
 def variable(name: str, label: str, values: str, *, several: bool = False) -> Builder[VariableModel]:
@@ -338,11 +339,6 @@ def page(
         for panel in each.panels:
             builder.with_panel(panel)
     made = builder.build()
-    number_panels(made.panels or [])
-    return made
-
-
-def number_panels(panels: Sequence[Panel | RowPanel]) -> None:
-    """Ids in the order of the page: a link to one panel stays good from build to build."""
-    for index, panel in enumerate(panels, start=1):
+    for index, panel in enumerate(made.panels or [], start=1):
         panel.id_val = index
+    return made

@@ -13,6 +13,7 @@ from typing import Protocol
 import pytest
 from kernel import borrow
 from kernel.cgroups import Cgroup, Hierarchy
+from support import ordinary
 from support.child import Child
 from support.exporter import Exporter, exporter
 from support.needs import allowed, missing
@@ -22,7 +23,9 @@ _number = itertools.count(1)
 
 
 class StartExporter(Protocol):
-    def __call__(self, config: str | None, *flags: str) -> Exporter: ...
+    def __call__(
+        self, config: str | None, *flags: str, user: int | None = None, hidepid: bool = False
+    ) -> Exporter: ...
 
 
 class StartChild(Protocol):
@@ -34,10 +37,17 @@ def start_exporter(tmp_path: Path) -> Iterator[StartExporter]:
     """Start an exporter with a configuration; at the end of the test it must end well, with no traceback in its log."""
     with ExitStack() as stack:
 
-        def start(config: str | None, *flags: str) -> Exporter:
+        def start(config: str | None, *flags: str, user: int | None = None, hidepid: bool = False) -> Exporter:
             directory = tmp_path / f"exporter-{next(_number)}"
             directory.mkdir()
-            return stack.enter_context(exporter(directory, config, *flags))
+            if user is None:
+                return stack.enter_context(exporter(directory, config, *flags))
+            procfs = directory / "proc"
+            if hidepid:
+                procfs.mkdir()
+                flags = (f"--path.procfs={procfs}", *flags)
+            command = ordinary.command(directory, user=user, hidepid_at=procfs if hidepid else None)
+            return stack.enter_context(exporter(directory, config, *flags, command=command))
 
         yield start
 

@@ -294,6 +294,13 @@ THP_SIZE_EVENTS = Open(
     },
     since="6.8",
 )
+MEMORY_TIER = gauge(
+    "vmem_node_memory_tier",
+    "Tier of a NUMA node's memory, the smallest number is the fastest: /sys/devices/virtual/memory_tiering.",
+    "node",
+    source="/sys/devices/virtual/memory_tiering",
+    since="6.1",
+)
 KSM_EVENTS = Open(
     "/sys/kernel/mm/ksm",
     "vmem_ksm_{}_total",

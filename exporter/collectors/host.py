@@ -17,7 +17,7 @@ from exporter.kernel.numa import node_meminfo
 from exporter.kernel.pressure import pressure
 from exporter.kernel.read import names, read
 from exporter.kernel.swaps import swaps
-from exporter.kernel.text import choice, number, pairs, switch
+from exporter.kernel.text import choice, number, numbers, pairs, switch
 
 T = TypeVar("T")
 
@@ -130,6 +130,9 @@ class HostCollector:
             labels = (("node", node),)
             self._open(page, self._parsed(page, f"{folder}/meminfo", node_meminfo), catalog.NODE_MEMINFO, labels)
             self._pools(page, f"{folder}/hugepages", catalog.NODE_POOLS, labels)
+        for tier, folder in self._listed(page, f"{self._sysfs}/devices/virtual/memory_tiering", "memory_tier"):
+            for member in self._parsed(page, f"{folder}/nodelist", numbers) or ():
+                page.add(catalog.MEMORY_TIER, (("node", str(member)),), int(tier))
 
     def _merging_and_compression(self, page: Page) -> None:
         self._files(page, f"{self._sysfs}/kernel/mm/ksm", (catalog.KSM_AMOUNTS, catalog.KSM_EVENTS))

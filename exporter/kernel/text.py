@@ -18,6 +18,7 @@ WORD = 1 << 64
 
 _PAIR = re.compile(rb"^([!-9;-~]+):?[ \t]+([0-9]{1,20})(?: kB)?$", re.M)
 _NUMBER = re.compile(rb"(-?[0-9]{1,20})\n")
+_LIST = re.compile(rb"(?:[0-9]{1,5}(?:-[0-9]{1,5})?(?:,[0-9]{1,5}(?:-[0-9]{1,5})?)*)?\n")
 _CHOICE = re.compile(rb"(?:(?:[a-z+_]+|\[[a-z+_]+\]) ?)+\n")
 
 R = TypeVar("R", bound=NamedTuple)
@@ -29,6 +30,17 @@ def number(text: bytes, path: str) -> int:
     if found is None or not -WORD < (value := int(found[1])) < WORD:
         raise ParseError(path, text, "one number and a line feed")
     return value
+
+
+def numbers(text: bytes, path: str) -> list[int]:
+    """A file of a list such as `0-2,5` (lib/vsprintf.c, bitmap_list_string), which may be empty."""
+    if not _LIST.fullmatch(text):
+        raise ParseError(path, text, "a list of numbers and ranges")
+    found: list[int] = []
+    for part in text.strip().split(b","):
+        first, _, last = part.partition(b"-")
+        found += range(int(first), int(last or first) + 1) if part else ()
+    return found
 
 
 def limit(text: bytes, path: str) -> Number:

@@ -15,10 +15,10 @@ import requests
 PATIENCE = 60  # seconds for what takes one on a machine with nothing else to do
 
 
-def free_port() -> int:
+def free_address() -> str:
+    """An address at which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+        return f"127.0.0.1:{server.getsockname()[1]}"
 
 
 def until(condition: Callable[[], object], what: str) -> None:
@@ -34,12 +34,13 @@ class Daemon:
     """A running server. Its output goes to the file `log`."""
 
     process: subprocess.Popen[bytes]
-    port: int
+    address: str
     log: Path
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def host_and_port(self) -> tuple[str, int]:
+        host, _, port = self.address.partition(":")
+        return host, int(port)
 
     @property
     def output(self) -> str:
@@ -49,7 +50,7 @@ class Daemon:
         """One request on a connection of its own, by no proxy."""
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(method, self.url + path, timeout=PATIENCE, **options)  # type: ignore[arg-type]
+            return session.request(method, f"http://{self.address}{path}", timeout=PATIENCE, **options)  # type: ignore[arg-type]
 
     def answers(self, path: str) -> bool:
         """Whether this path is served with 200. AssertionError if the process has ended."""
@@ -68,11 +69,11 @@ class Daemon:
 
 
 @contextmanager
-def daemon(command: Sequence[str | Path], port: int, ready: str, log: Path) -> Iterator[Daemon]:
+def daemon(command: Sequence[str | Path], address: str, ready: str, log: Path) -> Iterator[Daemon]:
     """Run a server until the context ends, entered when it answers at the path `ready`."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    started = Daemon(process, port, log)
+    started = Daemon(process, address, log)
     try:
         until(lambda: started.answers(ready), f"{command[0]} answers at {ready}")
         yield started

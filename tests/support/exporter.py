@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support import procfs
-from support.daemon import Daemon, daemon, free_port
+from support.daemon import Daemon, daemon, free_address
 from support.page import Page, parsed, series
 
 COMMAND = Path(sys.executable).with_name("vmem-exporter")
@@ -53,10 +53,10 @@ def exporter(
     if config is not None:
         file.write_text(config)
         flags = (f"--config.file={file}", *flags)
-    port = free_port()
-    arguments = [*command, f"--web.listen-address=127.0.0.1:{port}", *flags]
-    with daemon(arguments, port, "/-/ready", directory / "exporter.log") as started:
-        running = Exporter(started.process, started.port, started.log, file)
+    address = free_address()
+    arguments = [*command, f"--web.listen-address={address}", *flags]
+    with daemon(arguments, address, "/-/ready", directory / "exporter.log") as started:
+        running = Exporter(started.process, started.address, started.log, file)
         yield running
     assert "Traceback" not in running.output
     assert "this is a bug" not in running.output

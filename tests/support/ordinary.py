@@ -1,0 +1,52 @@
+"""Running the exporter as an ordinary user, with mounts that nobody else sees."""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from support.exporter import COMMAND
+from support.needs import missing
+
+NOBODY = 65534
+CHECKOUT = Path(__file__).parent.parent.parent
+KEEP = "/mnt"  # covered for this command alone, so that nothing is left behind
+
+
+def closed(path: Path) -> Path | None:
+    """The uppermost folder on the way to a path that an ordinary user can't enter."""
+    return next((each for each in [*reversed(path.parents), path] if not each.stat().st_mode & 0o001), None)
+
+
+def opened(paths: Iterable[Path]) -> Iterator[str]:
+    """Shell commands that let an ordinary user come to these paths.
+
+    In the place of a folder that only root can enter they mount an empty one that all can, and in it those paths.
+    """
+    behind: dict[Path, list[Path]] = {}
+    for path in paths:
+        if folder := closed(path):
+            behind.setdefault(folder, []).append(path)
+    yield f"mount -t tmpfs tmpfs {KEEP}"
+    for folder, hidden in behind.items():
+        for path in hidden:
+            yield shlex.join(["mkdir", "-p", f"{KEEP}{path}"])
+            yield shlex.join(["mount", "--rbind", str(path), f"{KEEP}{path}"])
+        yield shlex.join(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(folder)])
+        for path in hidden:
+            yield shlex.join(["mkdir", "-p", str(path)])
+            yield shlex.join(["mount", "--rbind", f"{KEEP}{path}", str(path)])
+
+
+def command(directory: Path, *, user: int = NOBODY, hidepid_at: Path | None = None) -> list[str]:
+    """The exporter's command for a user and a configuration in a directory; with a procfs of hidepid=2 where asked."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
+        missing("the right to make a mount namespace")
+    lines = ["set -eu", "umask 022"]
+    if user != 0:
+        lines += opened({Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), CHECKOUT, directory.resolve()})
+    if hidepid_at:
+        lines.append(shlex.join(["mount", "-t", "proc", "-o", "hidepid=2", "proc", str(hidepid_at)]))
+    lines.append(f'exec setpriv --reuid={user} --regid={user} --clear-groups -- "$0" "$@"')
+    return ["unshare", "--mount", "sh", "-c", "\n".join(lines), str(COMMAND)]
