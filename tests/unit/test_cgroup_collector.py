@@ -1,0 +1,128 @@
+"""The cgroup collector on trees of files: many cgroups, lives, limits of ancestors, both versions."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.collectors.cgroup import CgroupCollector
+from exporter.collectors.page import Page
+from exporter.config import parse
+from exporter.watch.cgroups import NoHierarchy, find_hierarchy
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+class Tree:
+    """A cgroup v2 tree of files, made from a captured cgroup, and a collector over it."""
+
+    def __init__(self, root: Path, config: str) -> None:
+        self.root = root
+        self.config = parse(config.encode(), "test")
+        shutil.copytree(
+            FIXTURES / "6.1-v2" / "cgroup", root, ignore=lambda _, names: {"lab", "kubepods", "system.slice"}
+        )
+        self.collector = CgroupCollector("/nowhere", str(FIXTURES / "6.1-v2" / "sys"), str(root))
+
+    def make(self, path: str, **files: object) -> Path:
+        folder = self.root / path
+        shutil.copytree(FIXTURES / "6.1-v2" / "cgroup" / "lab" / "web", folder, dirs_exist_ok=True)
+        for name, text in files.items():
+            (folder / name.replace("__", ".")).write_text(f"{text}\n")
+        return folder
+
+    def page(self) -> dict[str, float]:
+        page = Page()
+        self.collector.collect(page, self.config)
+        assert page.failures == []
+        return {series: value for family in page.families for series, value in family.samples}
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Iterator[Tree]:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: all, path: '/many/*', max_cgroups: 300}]")
+    for number in range(2000):
+        folder = tree.root / "many" / f"c{number:04}"
+        folder.mkdir(parents=True)
+        (folder / "memory.current").write_text(f"{number * 4096}\n")
+    return tree
+
+
+def test_of_two_thousand_cgroups_the_largest_are_shown(many: Tree) -> None:
+    page = many.page()
+    assert page['vmem_cgroup_count{group="all"}'] == 2000
+    assert page['vmem_cgroup_not_shown{group="all"}'] == 1700
+    shown = {series for series in page if series.startswith("vmem_cgroup_usage_bytes")}
+    assert shown == {f'vmem_cgroup_usage_bytes{{cgroup="/many/c{number}",group="all"}}' for number in range(1700, 2000)}
+    assert page['vmem_cgroup_usage_bytes{cgroup="/many/c1999",group="all"}'] == 1999 * 4096
+
+
+def test_a_remade_cgroup_begins_a_new_life_without_its_counters_falling(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: g, path: /app}]")
+    kills = 'vmem_cgroup_events_total{cgroup="/app",event="oom_kill",group="g"}'
+    faults = 'vmem_cgroup_page_faults_total{cgroup="/app",group="g"}'
+    usage = 'vmem_cgroup_usage_bytes{cgroup="/app",group="g"}'
+    first = tree.make("app", memory__events="max 3\noom_kill 2", memory__stat="pgfault 100")
+    assert tree.page()[kills] == 2
+    first.rename(tree.root / "kept-so-that-its-inode-is-not-used-again")
+    assert tree.page()['vmem_cgroup_count{group="g"}'] == 0
+    tree.make("app", memory__events="max 0\noom_kill 0", memory__stat="pgfault 7", memory__current=12288)
+    page = tree.page()
+    assert (page[kills], page[faults], page[usage]) == (2, 107, 12288)
+    (tree.root / "app" / "memory.events").write_text("max 0\noom_kill 1\n")
+    assert tree.page()[kills] == 3
+
+
+def test_the_effective_limit_is_the_smallest_from_here_up(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: g, path: '/pod/**'}]")
+    tree.make("pod", memory__max=1 << 30)
+    tree.make("pod/a", memory__max="max")
+    tree.make("pod/a/b", memory__max=1 << 28)
+    page = tree.page()
+    limits = {
+        path: page[f'vmem_cgroup_effective_limit_bytes{{cgroup="{path}",group="g"}}'] for path in ("/pod/a", "/pod/a/b")
+    }
+    assert limits == {"/pod/a": 1 << 30, "/pod/a/b": 1 << 28}
+    assert page['vmem_cgroup_limit_bytes{cgroup="/pod/a",group="g"}'] == float("inf")
+
+
+def test_a_literal_path_that_is_not_there_counts_zero(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: gone, path: /no/such}]")
+    assert tree.page() == {'vmem_cgroup_count{group="gone"}': 0, 'vmem_cgroup_not_shown{group="gone"}': 0}
+
+
+def test_processes_are_those_of_the_cgroup_and_below(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: g, path: /a}]")
+    tree.make("a", cgroup__procs="1\n2")
+    tree.make("a/b", cgroup__procs="3")
+    tree.make("a/b/c", cgroup__procs="4\n5\n6")
+    assert tree.page()['vmem_cgroup_processes{cgroup="/a",group="g"}'] == 6
+
+
+def test_a_file_that_is_damaged_costs_its_own_samples(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: g, path: /a}]")
+    tree.make("a", memory__current=4096, memory__stat="anon many")
+    page = Page()
+    tree.collector.collect(page, tree.config)
+    samples = {series: value for family in page.families for series, value in family.samples}
+    assert [str(failure) for failure in page.failures] == [
+        f"{tree.root}/a/memory.stat: found b'anon many', expected a key and a number on each line"
+    ]
+    assert samples['vmem_cgroup_usage_bytes{cgroup="/a",group="g"}'] == 4096
+    assert not any(series.startswith("vmem_cgroup_stat_bytes") for series in samples)
+
+
+@pytest.mark.parametrize(
+    ("fixture", "version", "root"), [("6.1-v2", "2", "/sys/fs/cgroup"), ("6.18-hybrid", "1", "/sys/fs/cgroup/memory")]
+)
+def test_the_hierarchy_with_the_memory_controller_is_found_in_the_mounts(fixture: str, version: str, root: str) -> None:
+    found = find_hierarchy(str(FIXTURES / fixture / "proc"), None)
+    assert (found.version.number, found.root) == (version, root)
+
+
+def test_a_folder_without_a_memory_controller_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NoHierarchy, match="found no memory controller"):
+        find_hierarchy("/proc", str(tmp_path))
