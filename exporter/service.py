@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, PlatformCollector
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
@@ -17,6 +17,7 @@ from exporter import __version__
 from exporter.catalog import itself
 from exporter.catalog.declare import Family
 from exporter.collectors import Collector
+from exporter.collectors.itself import show_process
 from exporter.collectors.page import Page
 from exporter.config import Config
 from exporter.errors import ConfigError, UsageError, VmemError
@@ -53,7 +54,6 @@ class Service:
         self._flights_lock = threading.Lock()
         self._failing: dict[str, str] = {}
         self._client = CollectorRegistry()
-        ProcessCollector(registry=self._client)
         PlatformCollector(registry=self._client)
         self.config = load()
         self._reloaded, self._reload_successful = time.time(), True
@@ -113,6 +113,7 @@ class Service:
         page.add(itself.BUILD_INFO, (("version", __version__), ("python_version", platform.python_version())), 1)
         page.add(itself.RELOAD_SUCCESSFUL, (), int(self._reload_successful))
         page.add(itself.RELOAD_TIMESTAMP, (), self._reloaded)
+        show_process(page)
         families: list[Family] = []
         deadline = time.monotonic() + timeout
         collectors = [collector for collector in self._collectors if collector.name in names]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.catalog.declare import gauge
+from exporter.catalog.declare import counter, gauge
 
 BUILD_INFO = gauge("vmem_exporter_build_info", "Always 1; the labels say what runs.", "version", "python_version")
 RELOAD_SUCCESSFUL = gauge(
@@ -21,3 +21,11 @@ COLLECTOR_SUCCESS = gauge(
     "Whether a collector read all it should; where it is 0 the log says what it could not.",
     "collector",
 )
+
+# The client library's own names and words, which dashboards of every exporter's health are written against.
+OPEN_FDS = gauge("process_open_fds", "Number of open file descriptors.")
+MAX_FDS = gauge("process_max_fds", "Maximum number of open file descriptors.")
+CPU = counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.")
+VIRTUAL = gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.")
+RESIDENT = gauge("process_resident_memory_bytes", "Resident memory size in bytes.")
+START_TIME = gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.")

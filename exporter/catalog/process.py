@@ -31,7 +31,6 @@ N = int | None
 class Stat(NamedTuple):
     """/proc/PID/stat (fs/proc/array.c, do_task_stat). Times in clock ticks; a zombie still has it."""
 
-    flags: Annotated[int, Key("flags", position=9)]
     minflt: Annotated[
         int,
         Key("minflt", position=10),
@@ -58,6 +57,13 @@ class Stat(NamedTuple):
         Key("starttime", TICKS, 22),
         oldest("vmem_process_oldest_start_time_seconds", "Unix time at which the process started:"),
     ]
+
+
+class Task(NamedTuple):
+    """What else /proc/PID/stat tells, by which a process is known. The stack's address is 0 to whom it isn't shown."""
+
+    flags: Annotated[int, Key("flags", position=9)]
+    starttime: Annotated[int, Key("starttime", TICKS, 22)]
     start_stack: Annotated[int, Key("start_stack", position=28)]
 
 

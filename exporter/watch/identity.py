@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import pwd
 from functools import cached_property
-
-import psutil
 
 from exporter.errors import Refused
 from exporter.kernel.cgroup import memory_path
@@ -25,6 +24,7 @@ class Identity:
     """
 
     def __init__(self, procfs: str, pid: int, comm: bytes, kernel_thread: bool) -> None:
+        self._procfs = procfs
         self._pid = pid
         self._folder = f"{procfs}/{pid}"
         self.comm = comm
@@ -45,10 +45,14 @@ class Identity:
     @cached_property
     def user(self) -> tuple[str, ...]:
         """The real user: the name, where it has one, and the number."""
+        # psutil takes 1.2 MB, which an exporter without a selector or name by user needn't have.
+        import psutil
+
+        psutil.PROCFS_PATH = self._procfs
         try:
             uid = psutil.Process(self._pid).uids().real
         except psutil.AccessDenied as error:
-            raise Refused(f"{self._folder}/status", PermissionError(13, str(error))) from None
+            raise Refused(f"{self._folder}/status", PermissionError(errno.EACCES, str(error))) from None
         except psutil.Error:
             return ()
         try:

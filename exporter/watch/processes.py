@@ -14,14 +14,12 @@ from dataclasses import fields
 from operator import itemgetter, lt
 from typing import NamedTuple
 
-import psutil
-
 from exporter.catalog.declare import TICKS
-from exporter.catalog.process import Stat
+from exporter.catalog.process import Task
 from exporter.config import Config, ProcessEntry, Selectors
 from exporter.errors import ParseError, Refused
 from exporter.kernel.read import again, close, keep, listing, read
-from exporter.kernel.stat import stat, stat_numbers
+from exporter.kernel.stat import name_end, stat, stat_numbers, task
 from exporter.kernel.status import status_numbers
 from exporter.kernel.uptime import uptime
 from exporter.lane import Job, Lane, Stuck
@@ -43,8 +41,6 @@ PATIENCE = 0.5
 """Seconds that the identification of one process may take before it is left behind."""
 
 Row = tuple[int | None, ...]
-_STARTTIME = Stat._fields.index("starttime")
-_STACK = Stat._fields.index("start_stack")
 
 
 class Process:
@@ -52,15 +48,13 @@ class Process:
 
     __slots__ = ("counts", "files", "first", "group", "head", "kernel_thread", "key", "pid", "stack", "starttime")
 
-    def __init__(self, pid: int, text: bytes, record: Stat, first: int) -> None:
+    def __init__(self, pid: int, text: bytes, record: Task, first: int) -> None:
         self.pid = pid
         self.starttime = record.starttime
         self.kernel_thread = bool(record.flags & PF_KTHREAD)
         self.first = first
         """The refresh in which it was born: what it has done by a later one doesn't count where it joins then."""
-        self.head = text[: text.rindex(b")")]
-        """Its stat file up to the name's end."""
-        self.stack = record.start_stack
+        self.saw(text, record)
         self.group: Group | None = None
         self.key: Key = NOWHERE
         """The group that the configuration gives it; in "other" it isn't the group's own."""
@@ -68,6 +62,11 @@ class Process:
         """What it adds to its group's counters; empty until it was read as a member of the group."""
         self.files: tuple[int, int] | None = None
         """Its stat and status files, where they are kept open."""
+
+    def saw(self, text: bytes, record: Task) -> None:
+        """Keep what its stat file says of which program it is: all up to the name's end, and the stack's address."""
+        self.head = text[: name_end(text)]
+        self.stack = b" %d " % record.start_stack
 
     @property
     def comm(self) -> bytes:
@@ -104,7 +103,6 @@ class Processes:
     def __init__(self, procfs: str, counters: tuple[int, ...], keep_open: int) -> None:
         """`counters` are the places of the counters in a row; the files of `keep_open` processes are kept open."""
         self._procfs = procfs
-        psutil.PROCFS_PATH = procfs
         self._counts_of: Callable[[Row], Counts] = itemgetter(*counters)
         self._lane = Lane("identify")
         self._table: dict[str, Process] = {}
@@ -167,25 +165,44 @@ class Processes:
     def read(self, group: Group) -> dict[Process, Row]:
         """Read every member of a group: the rows of those that could be read.
 
-        The hot path: it is made for every watched process at every scrape.
+        The hot path: it is made for every watched process at every scrape, and calls no more than it must.
         """
         rows: dict[Process, Row] = {}
-        row_of, counts_of = self._row, self._counts_of
+        counts_of = self._counts_of
         for process in list(group.members):
             try:
-                row = row_of(process)
+                files = process.files
+                if files is None:
+                    row = self._row_by_name(process)
+                    if row is None:
+                        self._lost(process)
+                        continue
+                else:
+                    text = again(files[0], process)
+                    if text is None:
+                        self._lost(process)
+                        continue
+                    end = name_end(text)
+                    shown = stat_numbers(text, end, process)
+                    if text[:end] != process.head or process.stack not in text:
+                        self._saw(process, text)
+                    text = again(files[1], process)
+                    if text is None:
+                        self._lost(process)
+                        continue
+                    row = shown + status_numbers(text, process)
             except (ParseError, Refused) as error:
                 self.error(group, error)
-                continue
-            if row is None:
-                self._forget(process)
-                self._gone.append(str(process.pid))
                 continue
             rows[process] = row
             new = counts_of(row)
             if new != process.counts:
                 self._count(group, process, new)
         return rows
+
+    def _lost(self, process: Process) -> None:
+        self._forget(process)
+        self._gone.append(str(process.pid))
 
     def _count(self, group: Group, process: Process, new: Sequence[int | None]) -> None:
         counts = tuple(count or 0 for count in new)
@@ -209,41 +226,28 @@ class Processes:
         moves = [(was, process.group) for process, was in before.items() if process.group is not was]
         return dict.fromkeys(group for move in moves for group in move if group)
 
-    def _row(self, process: Process) -> Row | None:
-        """What stat and status say, None where the process has gone. Raises ParseError and Refused."""
-        files = process.files
-        if files is None:
-            return self._row_by_name(process)
-        text = again(files[0], process)
-        if text is None:
-            return None
-        record = stat_numbers(text, process)
-        if text[: text.rindex(b")")] != process.head or record[_STACK] != process.stack:
-            self._saw(process, text, record)
-        text = again(files[1], process)
-        return None if text is None else record + status_numbers(text, process)
-
     def _row_by_name(self, process: Process) -> Row | None:
+        """What stat and status say, None where the process has gone. Raises ParseError and Refused."""
         folder = f"{self._procfs}/{process.pid}"
         text = read(folder + "/stat")
         if text is None:
             return None
-        record = stat_numbers(text, folder)
-        if record[_STARTTIME] != process.starttime:
+        shown = stat(text, folder + "/stat")
+        if shown.starttime != process.starttime:
             # Another process has the pid; it is met as a new one.
             return None
-        if text[: text.rindex(b")")] != process.head or record[_STACK] != process.stack:
-            self._saw(process, text, record)
+        if text[: name_end(text)] != process.head or process.stack not in text:
+            self._saw(process, text)
         text = read(folder + "/status")
         if text is None:
             return None
         if self._keep_open:
             self._keep(process, folder)
-        return record + status_numbers(text, folder)
+        return shown + status_numbers(text, folder + "/status")
 
-    def _saw(self, process: Process, text: bytes, record: tuple[int, ...]) -> None:
+    def _saw(self, process: Process, text: bytes) -> None:
         """A watched process has another name or another stack: it is to be identified again."""
-        process.head, process.stack = text[: text.rindex(b")")], record[_STACK]
+        process.saw(text, task(text, str(process)))
         self._changed[process] = None
 
     def _keep(self, process: Process, folder: str) -> None:
@@ -265,7 +269,7 @@ class Processes:
             text = read(path)
             if text is None:
                 return None
-            process = Process(int(pid), text, stat(text, path), self._refresh)
+            process = Process(int(pid), text, task(text, path), self._refresh)
         except (ParseError, Refused) as error:
             self.error(None, error)
             self._unreadable[pid] = self._uptime + YOUNG
@@ -280,11 +284,11 @@ class Processes:
         path = f"{self._procfs}/{process.pid}/stat"
         try:
             text = read(path)
-            record = None if text is None else stat(text, path)
+            record = None if text is None else task(text, path)
             if text is None or record is None or record.starttime != process.starttime:
                 self._forget(process)
                 return False
-            process.head, process.stack = text[: text.rindex(b")")], record.start_stack
+            process.saw(text, record)
         except (ParseError, Refused) as error:
             self.error(None, error)
         return True
