@@ -30,9 +30,12 @@ test: $(VENV)/installed ## run the tests, with coverage; what can't run here is 
 test-all: $(PYTHONS:%=.venv-%/installed) ## run the tests on every supported Python
 	for version in $(PYTHONS); do .venv-$$version/bin/python -m pytest -q $(ARGS) || exit 1; done
 
-# The interpreter of a version is where pyenv has it, unless it is on the PATH.
-.venv-%/installed: PYTHON = $(firstword $(shell python$* -c 'import sys; print(sys.executable)' 2>/dev/null) \
-	$(wildcard $(HOME)/.pyenv/versions/$*.*/bin/python) python$*)
+# The interpreter of a version is on the PATH, or where pyenv has it.
+.venv-%/installed: VERSION = $(*:.venv-%=%)
+.venv-%/installed: PYTHON = $(firstword \
+	$(shell python$(VERSION) -c 'import sys; print(sys.executable)' 2>/dev/null) \
+	$(wildcard $(HOME)/.pyenv/versions/$(VERSION).*/bin/python) \
+	python$(VERSION))
 
 .PHONY: kernel-test
 kernel-test: $(VENV)/installed ## cgroups on another kernel, under emulation, and on this one
