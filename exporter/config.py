@@ -6,6 +6,7 @@ A line names the file, the line, the key, what was found and what was expected.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from string import Formatter
@@ -144,10 +145,13 @@ def parse(text: bytes, path: str) -> Config:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise ConfigError([f"{path}:{line}: found {error.problem or error.context}, expected YAML"]) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        shown = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError([f"{path}:1: found {shown}, expected YAML"]) from None
+        found = (error.problem or error.context or "nothing").removeprefix("found ")
+        raise ConfigError([f"{path}:{line}: found {_printable(found)}, expected YAML"]) from None
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count(b"\n") + 1
+        raise ConfigError([f"{path}:{line}: found {str(error).splitlines()[0]}, expected YAML in UTF-8"]) from None
+    except (RecursionError, ValueError, OverflowError) as error:
+        raise ConfigError([f"{path}:1: found what can't be read ({_printable(str(error))}), expected YAML"]) from None
     reader = _Reader(path)
     config = Config() if root is None else reader.config(root)
     if reader.problems:
@@ -168,7 +172,8 @@ class _Reader:
 
     def problem(self, node: yaml.Node, key: str, found: object, expected: str) -> _Invalid:
         line = node.start_mark.line + 1
-        self.problems.append((line, f"{self.path}:{line}: {key}: found {found}, expected {expected}"))
+        where = f"{self.path}:{line}: {key}: " if key else f"{self.path}:{line}: "
+        self.problems.append((line, f"{where}found {found}, expected {expected}"))
         return _Invalid()
 
     # The kinds of value. Each gives the value, or reports and raises _Invalid.
@@ -197,7 +202,10 @@ class _Reader:
     def string(self, node: yaml.Node, key: str) -> str:
         if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:str":
             raise self.problem(node, key, _shown(node), "a string (in quotes where YAML would read another type)")
-        return str(node.value)
+        text = str(node.value)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise self.problem(node, key, ascii(text), "characters of Unicode, no surrogates")
+        return text
 
     def boolean(self, node: yaml.Node, key: str) -> bool:
         if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:bool":
@@ -222,7 +230,10 @@ class _Reader:
     def regex(self, node: yaml.Node, key: str) -> re.Pattern[str]:
         text = self.string(node, key)
         try:
-            return re.compile(text)
+            with warnings.catch_warnings():
+                # What a future Python may read otherwise is read as this one does.
+                warnings.simplefilter("ignore")
+                return re.compile(text)
         except (re.error, OverflowError, RecursionError) as error:
             raise self.problem(node, key, f"{text!r} ({error})", "a regular expression") from None
 
@@ -233,7 +244,7 @@ class _Reader:
         try:
             return compile_glob(text)
         except re.error as error:
-            raise self.problem(node, key, f"{text!r} ({error})", "a glob") from None
+            raise self.problem(node, key, f"{text!r} ({error.msg})", "a glob") from None
 
     def name(self, node: yaml.Node, key: str) -> str:
         text = self.string(node, key)
@@ -328,25 +339,25 @@ class _Reader:
         return entry
 
     def processes(self, node: yaml.Node, key: str) -> tuple[ProcessEntry, ...]:
-        entries: list[tuple[yaml.Node, ProcessEntry]] = []
+        entries: list[tuple[yaml.Node, str, ProcessEntry]] = []
         for item_key, item in self.items(node, key):
             try:
-                entries.append((item, self.process(item, item_key)))
+                entries.append((item, f"{item_key}.name", self.process(item, item_key)))
             except _Invalid:
                 continue
         seen: dict[str, int] = {}
-        for item, entry in entries:
+        for item, name_key, entry in entries:
             if not entry.fixed:
                 continue
             line = item.start_mark.line + 1
             if entry.group in seen:
                 self.problem(
-                    item, f"{key}.name", f"{entry.group!r} again", f"another name than that of line {seen[entry.group]}"
+                    item, name_key, f"{entry.group!r} again", f"another name than that of line {seen[entry.group]}"
                 )
             elif entry.group == OTHER:
-                self.problem(item, f"{key}.name", repr(OTHER), "another name: it is the group of what max_groups folds")
+                self.problem(item, name_key, repr(OTHER), "another name: it is the group of what max_groups folds")
             seen.setdefault(entry.group, line)
-        return tuple(entry for _, entry in entries)
+        return tuple(entry for *_, entry in entries)
 
     def cgroup_path(self, node: yaml.Node, key: str) -> str:
         text = self.string(node, key)
@@ -441,11 +452,15 @@ def _bind(
 
 
 def _join(key: str, name: str) -> str:
-    return f"{key}.{name}" if key else name
+    return f"{key}.{_printable(name)}" if key else _printable(name)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else ascii(text)
 
 
 def _shown(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
         kind = node.tag.rsplit(":", 1)[-1]
-        return {"null": "nothing", "str": repr(node.value)}.get(kind, f"{node.value} ({kind})")
+        return {"null": "nothing", "str": ascii(node.value)}.get(kind, f"{_printable(node.value)} ({kind})")
     return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"

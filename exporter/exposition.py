@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from math import inf
 
 from exporter.catalog.declare import Family, Metric, Number
 
 EOF = "# EOF\n"
 
 
+_NOT_FINITE = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 _EXPONENTS = tuple(f"e+{digits - 1:02d}" for digits in range(17))
-_EXACT = 10**16
+_EXACT = 1 << 53
 
 
 def value_text(value: Number) -> str:
     """A number as the client library writes it: exponents from a million on, as Go does, and +Inf."""
     if type(value) is int and -1_000_000 < value < _EXACT:
-        # Most values: a whole number of bytes, for which the way over float takes twice the time.
+        # Most values: a whole number of bytes that a float holds exactly. The way over float takes twice the time.
         text = str(value)
         if value < 1_000_000:
             return text + ".0"
@@ -31,9 +31,7 @@ def value_text(value: Number) -> str:
     dot = text.find(".")
     if dot > 6 and value > 0:
         return f"{text[0]}.{text[1:dot]}{text[dot + 1 :]}".rstrip("0.") + f"e+{dot - 1:02d}"
-    if dot < 0 and value in (inf, -inf):
-        return "+Inf" if value > 0 else "-Inf"
-    return text
+    return _NOT_FINITE.get(text, text)
 
 
 @lru_cache(maxsize=4096)

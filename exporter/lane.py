@@ -66,8 +66,10 @@ class Lane:
         begun is not in the list.
         """
         deadline = time.monotonic() + budget
-        outcomes: list[tuple[Hashable, object]] = [(key, STUCK) for key, _ in jobs if key in self._stuck]
-        todo = [job for job in jobs if job[0] not in self._stuck]
+        with self._lock:
+            stuck = self._stuck.copy()
+        outcomes: list[tuple[Hashable, object]] = [(key, STUCK) for key, _ in jobs if key in stuck]
+        todo = [job for job in jobs if job[0] not in stuck]
         while todo and time.monotonic() <= deadline:
             if len(self._stuck) >= self._threads:
                 outcomes += [(key, STUCK) for key, _ in todo]

@@ -23,9 +23,7 @@ _number = itertools.count(1)
 
 
 class StartExporter(Protocol):
-    def __call__(
-        self, config: str | None, *flags: str, user: int | None = None, hidepid: bool = False
-    ) -> Exporter: ...
+    def __call__(self, config: str | None, *flags: str, user: int | None = None, hidepid: bool = False) -> Exporter: ...
 
 
 class StartChild(Protocol):
@@ -58,7 +56,7 @@ def start_child() -> Iterator[StartChild]:
     with ExitStack() as stack:
 
         def start(name: str | bytes, cgroup: Cgroup | None = None) -> Child:
-            child = Child(name, cgroup and cgroup.directory / "cgroup.procs")
+            child = Child(name, cgroup.directory / "cgroup.procs" if cgroup else None)
             stack.callback(child.end)
             return child
 

@@ -79,7 +79,9 @@ class ProcessCollector:
 
     def _read(self, group: Group) -> _Found:
         rows = self._processes.read(group)
-        values = self._values(_GAUGES, list(rows.values()))
+        # Where there are processes and none could be read, their sum isn't known, and not 0.
+        unknown: list[Number | None] = [None] * len(_GAUGES)
+        values = self._values(_GAUGES, list(rows.values())) if rows or not group.members else unknown
         entry = group.entry
         largest: dict[Process, Row] = {}
         if entry and entry.per_process:

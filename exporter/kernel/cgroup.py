@@ -10,9 +10,10 @@ from exporter.errors import ParseError
 def memory_path(text: bytes, path: str) -> str:
     """The process's path in the hierarchy that holds the memory controller: a v1 one where there is one, else v2."""
     unified = None
-    for line in text.split(b"\n"):
-        if not line:
-            continue
+    *lines, rest = text.split(b"\n")
+    if rest:
+        raise ParseError(path, rest, "a line feed at the end")
+    for line in lines:
         parts = line.split(b":", 2)
         if len(parts) != 3 or not parts[0].isdigit():
             raise ParseError(path, line, "hierarchy:controllers:path")

@@ -23,9 +23,10 @@ class Mount(NamedTuple):
 def mountinfo(text: bytes, path: str) -> list[Mount]:
     """The mounts in order: of two at one place, the later one is on top."""
     mounts = []
-    for line in text.split(b"\n"):
-        if not line:
-            continue
+    *lines, rest = text.split(b"\n")
+    if rest:
+        raise ParseError(path, rest, "a line feed at the end")
+    for line in lines:
         fields, _, tail = line.partition(b" - ")
         before, behind = fields.split(b" "), tail.split(b" ")
         if len(before) < 6 or len(behind) < 3:

@@ -19,7 +19,7 @@ WORD = 1 << 64
 _PAIR = re.compile(rb"^([!-9;-~]+):?[ \t]+([0-9]{1,20})(?: kB)?$", re.M)
 _NUMBER = re.compile(rb"(-?[0-9]{1,20})\n")
 _LIST = re.compile(rb"(?:[0-9]{1,5}(?:-[0-9]{1,5})?(?:,[0-9]{1,5}(?:-[0-9]{1,5})?)*)?\n")
-_CHOICE = re.compile(rb"(?:(?:[a-z+_]+|\[[a-z+_]+\]) ?)+\n")
+_WORD = re.compile(rb"\[([a-z+_]+)\]|([a-z+_]+)")
 
 R = TypeVar("R", bound=NamedTuple)
 
@@ -57,10 +57,11 @@ def switch(text: bytes, path: str) -> bool:
 
 def choice(text: bytes, path: str) -> dict[str, bool]:
     """The words of a file such as `always [madvise] never`, and whether each is the one in force."""
-    words = text.decode("ascii", "replace").split()
-    if _CHOICE.fullmatch(text) is None or sum(word[0] == "[" for word in words) != 1:
+    words = [_WORD.fullmatch(word) for word in text.removesuffix(b"\n").split(b" ") if word]
+    found = {(word[1] or word[2]).decode(): word[1] is not None for word in words if word}
+    if None in words or sum(found.values()) != 1 or not text.endswith(b"\n"):
         raise ParseError(path, text, "words, one of them in brackets")
-    return {word.strip("[]"): word[0] == "[" for word in words}
+    return found
 
 
 def pairs(text: bytes, path: str) -> dict[str, int]:

@@ -17,7 +17,9 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
         if token in _REGEX:
             parts.append(_REGEX[token])
         elif token[0] == "[" and len(token) > 2:
-            parts.append("[" + token[1:-1].replace("!", "^", token[1] == "!").replace("\\", r"\\") + "]")
+            negated = token[1] == "!"
+            inner = re.sub(r"([\\\[\]^&|~])", r"\\\1", token[1 + negated : -1])
+            parts.append(f"(?!/)[{'^' * negated}{inner}]")
         else:
             parts.append(re.escape(token))
     return re.compile("".join(parts), re.S)

@@ -80,7 +80,7 @@ class Groups:
     @property
     def folded(self) -> int:
         """How many names are in "other" now."""
-        return len({process.key for process in self.other.members}) if self.other else 0
+        return len({process.key for process in self.other.members} - {_OTHER}) if self.other else 0
 
     def find(self, key: Key, entry: ProcessEntry) -> Group:
         """The group for a process of that name and labels, which may be "other"."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import pwd
-from functools import cached_property
+import re
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, overload
 
-from exporter.errors import Refused
 from exporter.kernel.cgroup import memory_path
 from exporter.kernel.read import link, read
 
@@ -17,6 +17,32 @@ CMDLINE_CAP = 1 << 16
 """Bytes of a command line that are looked at. The kernel allows megabytes."""
 
 
+_UID = re.compile(rb"^Uid:\t([0-9]{1,10})\t", re.M)
+
+
+T = TypeVar("T")
+
+
+class _Once(Generic[T]):
+    """functools.cached_property without the lock that it has until Python 3.12.
+
+    All instances share that lock: one process whose command line can't be read would hold up every other.
+    """
+
+    def __init__(self, read: Callable[[Any], T]) -> None:
+        self._read = read
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> _Once[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> T | _Once[T]:
+        if instance is None:
+            return self
+        value = instance.__dict__[self._read.__name__] = self._read(instance)
+        return value
+
+
 class Identity:
     """A process's facts, each read when it is first asked for.
 
@@ -24,43 +50,36 @@ class Identity:
     """
 
     def __init__(self, procfs: str, pid: int, comm: bytes, kernel_thread: bool) -> None:
-        self._procfs = procfs
-        self._pid = pid
         self._folder = f"{procfs}/{pid}"
         self.comm = comm
         self.kernel_thread = kernel_thread
 
-    @cached_property
+    @_Once
     def exe(self) -> str:
         """/proc/PID/exe. psutil would guess it from the command line where the kernel refuses it."""
         # A program that was replaced on disk since it started is still that program.
         return _text((link(f"{self._folder}/exe") or "").removesuffix(" (deleted)"))
 
-    @cached_property
+    @_Once
     def argv(self) -> tuple[str, ...]:
         """/proc/PID/cmdline. A process may write there what it likes: a title without zero bytes is one argument."""
         text = read(f"{self._folder}/cmdline", cap=CMDLINE_CAP) or b""
         return tuple(part.decode("utf-8", "replace") for part in text.rstrip(b"\0").split(b"\0")) if text else ()
 
-    @cached_property
+    @_Once
     def user(self) -> tuple[str, ...]:
         """The real user: the name, where it has one, and the number."""
-        # psutil takes 1.2 MB, which an exporter without a selector or name by user needn't have.
-        import psutil
-
-        psutil.PROCFS_PATH = self._procfs
-        try:
-            uid = psutil.Process(self._pid).uids().real
-        except psutil.AccessDenied as error:
-            raise Refused(f"{self._folder}/status", PermissionError(errno.EACCES, str(error))) from None
-        except psutil.Error:
+        # Looked for at the beginning of a line: a process may be called "Uid:\t0\t0\t0", which psutil takes for root.
+        found = _UID.search(read(f"{self._folder}/status") or b"")
+        if found is None:
             return ()
+        uid = int(found[1])
         try:
             return pwd.getpwuid(uid).pw_name, str(uid)
         except KeyError:
             return (str(uid),)
 
-    @cached_property
+    @_Once
     def cgroup(self) -> str:
         """The path in the hierarchy that holds the memory controller, from /proc/PID/cgroup."""
         path = f"{self._folder}/cgroup"

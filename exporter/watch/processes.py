@@ -21,7 +21,7 @@ from exporter.errors import ParseError, Refused
 from exporter.kernel.read import again, close, keep, listing, read
 from exporter.kernel.stat import name_end, stat, stat_numbers, task
 from exporter.kernel.status import status_numbers
-from exporter.kernel.uptime import uptime
+from exporter.kernel.uptime import last_pid, uptime
 from exporter.lane import Job, Lane, Stuck
 from exporter.watch.cgroups import owner
 from exporter.watch.groups import NOWHERE, Group, Groups, Key
@@ -114,6 +114,7 @@ class Processes:
         self._changed: dict[Process, None] = {}
         self._gone: list[str] = []
         self._last_uptime = 0.0
+        self._last_pid = 0
         self._keep_open = keep_open
         self._logged: set[tuple[Key, str]] = set()
         self._config = Config()
@@ -156,11 +157,33 @@ class Processes:
                 self._no_pids.add(pid)
             elif process := self._first_look(pid):
                 unsure[process] = None
+        due = self._pids_given_out()
         while self._due and self._due[0][0] <= now:
-            known = self._table.get(heapq.heappop(self._due)[1])
+            due.append(heapq.heappop(self._due)[1])
+        for pid in due:
+            known = self._table.get(pid)
             if known and (known.group or self._look_again(known)):
                 unsure[known] = None
         self._identify(list(unsure))
+
+    def _pids_given_out(self) -> list[str]:
+        """The pids of processes that aren't watched which the kernel may have given to others since the last refresh.
+
+        It gives them out in order, and /proc/loadavg ends with the last one. A watched process's pid needs no look.
+        """
+        path = f"{self._procfs}/loadavg"
+        last, self._last_pid = self._last_pid, last_pid(read(path) or b"", path)
+        if self._refresh == 1:
+            return []
+        if 0 <= self._last_pid - last <= len(self._table):
+            return [pid for pid in map(str, range(last + 1, self._last_pid + 1)) if self._unwatched(pid)]
+        # Beyond the largest it begins again from below.
+        low, high = sorted((last, self._last_pid))
+        return [pid for pid in self._table if self._unwatched(pid) and (low < int(pid) <= high) == (low == last)]
+
+    def _unwatched(self, pid: str) -> bool:
+        process = self._table.get(pid)
+        return process is not None and process.group is None and process.first != self._refresh
 
     def read(self, group: Group) -> dict[Process, Row]:
         """Read every member of a group: the rows of those that could be read.
@@ -286,7 +309,7 @@ class Processes:
             text = read(path)
             record = None if text is None else task(text, path)
             if text is None or record is None or record.starttime != process.starttime:
-                self._forget(process)
+                self._lost(process)
                 return False
             process.saw(text, record)
         except (ParseError, Refused) as error:

@@ -4,11 +4,12 @@ import gzip
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import StartExporter
@@ -107,7 +108,7 @@ def test_it_ends_well_within_a_second_also_while_a_client_holds_half_a_request(
 
 def test_a_port_in_use_is_one_line_and_exit_code_2(start_exporter: StartExporter) -> None:
     exporter = start_exporter(CONFIG)
-    command = [COMMAND, f"--web.listen-address={exporter.address}"]
+    command: list[str | Path] = [COMMAND, f"--web.listen-address={exporter.address}"]
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (second.returncode, second.stdout) == (2, "")
     assert second.stderr == (
@@ -178,7 +179,7 @@ def test_collect_chooses_collectors(start_exporter: StartExporter) -> None:
     exporter = start_exporter(CONFIG)
     page = exporter.scrape("?collect[]=process")
     assert not [key for key in page if key.startswith("vmem_host_")]
-    assert FIRST <= page.keys()
+    assert page.keys() >= FIRST
     page = exporter.scrape("?collect[]=host")
     assert not FIRST & page.keys()
     assert "vmem_host_mem_total_bytes" in page
@@ -192,19 +193,14 @@ def test_scrapes_that_overlap_share_one_collection(start_exporter: StartExporter
     alone = {exporter.scrape()[duration] for _ in range(5)}
     assert len(alone) == 5
     shared = 0
-    for _ in range(5):
-        found: list[float] = []
-        threads = [threading.Thread(target=lambda: found.append(exporter.scrape()[duration])) for _ in range(4)]
-        # Stopped, it finds the requests of all four when it goes on.
-        exporter.signal(signal.SIGSTOP)
-        try:
-            for thread in threads:
-                thread.start()
-            time.sleep(0.1)
-        finally:
-            exporter.signal(signal.SIGCONT)
-        for thread in threads:
-            thread.join()
-        assert len(found) == 4
-        shared += 4 - len(set(found))
+    with ThreadPoolExecutor(4) as clients:
+        for _ in range(5):
+            # Stopped, it finds the requests of all four when it goes on.
+            exporter.signal(signal.SIGSTOP)
+            try:
+                scrapes = [clients.submit(exporter.scrape) for _ in range(4)]
+                time.sleep(0.1)
+            finally:
+                exporter.signal(signal.SIGCONT)
+            shared += 4 - len({scrape.result()[duration] for scrape in scrapes})
     assert shared > 0

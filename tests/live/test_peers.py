@@ -36,13 +36,16 @@ process_names:
 """
 CONFIG = "processes: [{name: '{comm}', cmdline: ['child\\.py peer-']}]"
 
-GAUGES = [
+Same = tuple[str, dict[str, str], str, dict[str, str]]
+"""A metric of the exporter, and the one of process-exporter that is the same, each with its labels."""
+
+GAUGES: list[Same] = [
     ("vmem_process_count", {}, "num_procs", {}),
     ("vmem_process_threads", {}, "num_threads", {}),
     ("vmem_process_virtual_bytes", {}, "memory_bytes", {"memtype": "virtual"}),
     ("vmem_process_swap_bytes", {}, "memory_bytes", {"memtype": "swapped"}),
 ]
-COUNTERS = [
+COUNTERS: list[Same] = [
     ("vmem_process_minor_page_faults_total", {}, "minor_page_faults_total", {}),
     ("vmem_process_major_page_faults_total", {}, "major_page_faults_total", {}),
     ("vmem_process_cpu_seconds_total", {"mode": "user"}, "cpu_seconds_total", {"mode": "user"}),
@@ -60,7 +63,6 @@ COUNTERS = [
         {"ctxswitchtype": "nonvoluntary"},
     ),
 ]
-"""A metric of the exporter, and the one of process-exporter that is the same, each with its labels."""
 
 
 @pytest.mark.usefixtures("swap")
@@ -206,11 +208,10 @@ def test_the_host_agrees_with_node_exporter(tmp_path: Path, start_exporter: Star
                 break
     assert differ == {}
     both = {name for name, _ in pairs.values()}
-    of_host = {key for key in ours if key.startswith(("vmem_host_", "vmem_vm_", "vmem_node_"))}
-    default = default_size(ours)
-    # All that is shown of the host, but for swap devices and pools of other sizes, which node_exporter doesn't have.
-    alone = {key for key in of_host - both if "_swap_device_" not in key and ("_hugetlb_" not in key or default in key)}
-    assert alone == set()
+    of_host = {key for key in ours if re.match(r"vmem_(host|vm)_|vmem_node_\w+_bytes\b", key)}
+    # All that is shown of the host and its nodes, but for swap devices, which node_exporter doesn't have.
+    assert {key for key in of_host - both if "_swap_device_" not in key} == set()
+    assert {f"vmem_hugetlb_{pool}_pages{{{default_size(ours)}}}" for pool in POOLS.values()} <= both
     fields = {key for key in before if re.match("node_memory_(?!numa_)", key)}
     assert fields <= pairs.keys()
 

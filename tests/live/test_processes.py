@@ -1,5 +1,6 @@
 """Processes that come, go, change and have odd names, as the kernel really has them."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -23,9 +24,7 @@ def fallen(before: Page, after: Page) -> list[str]:
     return [key for key in counters(before) if after.get(key, -1) < before[key]]
 
 
-def test_counters_never_fall_while_500_processes_come_and_go(
-    start_exporter: StartExporter, tmp_path: Path
-) -> None:
+def test_counters_never_fall_while_500_processes_come_and_go(start_exporter: StartExporter, tmp_path: Path) -> None:
     short = tmp_path / "short-lived"
     short.symlink_to("/bin/cat")
     exporter = start_exporter("processes: [{name: short, comm: [short-lived]}]")
@@ -48,7 +47,7 @@ def test_counters_never_fall_while_500_processes_come_and_go(
             process.communicate()
         pages.append(exporter.scrape())
         assert pages[-1][count] == 0
-    assert [fallen(before, after) for before, after in zip(pages, pages[1:], strict=False)] == [[]] * 15
+    assert [fallen(before, after) for before, after in itertools.pairwise(pages)] == [[]] * 15
     assert pages[-1][faults] > 250 * 50
 
 
@@ -81,9 +80,10 @@ def test_a_zombie_counts_as_a_process_without_memory(start_exporter: StartExport
     # What the child did stays in the counters.
     after = exporter.scrape()
     assert after[series("vmem_process_count", group="family")] == 1
-    assert after[series("vmem_process_minor_page_faults_total", group="family")] >= both[
-        "vmem_process_minor_page_faults_total"
-    ]
+    assert (
+        after[series("vmem_process_minor_page_faults_total", group="family")]
+        >= both["vmem_process_minor_page_faults_total"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,7 @@ def test_a_process_that_becomes_another_program_changes_its_group(
     before, after = tmp_path / "before-exec", tmp_path / "after-exec"
     before.symlink_to("/bin/sh")
     after.symlink_to("/bin/cat")
-    exporter = start_exporter(
-        "processes: [{name: before, comm: [before-exec]}, {name: after, comm: [after-exec]}]"
-    )
+    exporter = start_exporter("processes: [{name: before, comm: [before-exec]}, {name: after, comm: [after-exec]}]")
     with subprocess.Popen(
         [before, "-c", f"echo ready; read line; exec '{after}'"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

@@ -61,5 +61,3 @@ def exporter(
     assert "Traceback" not in running.output
     assert "this is a bug" not in running.output
     assert running.process.returncode == 0, running.output
-
-

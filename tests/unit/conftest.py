@@ -1,5 +1,6 @@
 """What all unit tests share: a /proc to change at will, and nothing left behind of it."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,3 +24,14 @@ def _psutil_looks_where_it_did() -> Iterator[None]:
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "proc")
+
+
+@pytest.fixture
+def open_tree() -> Iterator[Tree]:
+    """A tree that any user can look into; of its process 10 nobody may read the files."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        tree = Tree(Path(folder) / "proc")
+        for file in tree.process(10, b"a", [b"x"]).iterdir():
+            file.chmod(0)
+        yield tree

@@ -1,10 +1,20 @@
-"""A /proc on disk that a test changes at will, written from a process that was captured on a real kernel."""
+"""A /proc on disk that a test changes at will, written from a process that a real kernel showed, and who looks at it."""
 
+import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from support.page import parsed, series
+
+from exporter.collectors.page import Page
+from exporter.collectors.process import ProcessCollector
+from exporter.config import parse
+from exporter.exposition import render
+from exporter.watch.groups import REASONS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 KERNELS = ("6.1-v2", "6.18-hybrid")
@@ -37,6 +47,7 @@ class Tree:
         root.mkdir()
         shutil.copy(FIXTURES / "6.18-hybrid/proc/stat", root / "stat")
         self.uptime(1000.0)
+        self.last_pid(1)
         self.process(1, b"init", starttime=1)
 
     @property
@@ -45,6 +56,10 @@ class Tree:
 
     def uptime(self, seconds: float) -> None:
         (self.root / "uptime").write_text(f"{seconds:.2f} {seconds:.2f}\n")
+
+    def last_pid(self, pid: int) -> None:
+        """The kernel has given out this pid last."""
+        (self.root / "loadavg").write_text(f"0.00 0.00 0.00 1/100 {pid}\n")
 
     def process(
         self,
@@ -59,12 +74,16 @@ class Tree:
         kernel_thread: bool = False,
         **values: int,
     ) -> Path:
-        """Write a process, or write it anew. Values are set by the names of proc(5), or by the keys of status."""
+        """Write a process, or write it anew. Values are set by the names of proc(5), or by the keys of status.
+
+        It has run since 5 s after boot, if nothing else is said.
+        """
         folder = self.root / str(pid)
         folder.mkdir(exist_ok=True)
         fields = list(_STAT)
         if kernel_thread:
             values["flags"] = PF_KTHREAD
+        values.setdefault("starttime", 5 * HZ)
         for name in values.keys() & STAT_PLACES.keys():
             fields[STAT_PLACES[name] - 3] = b"%d" % values[name]
         if zombie:
@@ -96,6 +115,18 @@ def _status(pid: int, comm: bytes, uid: int, no_memory: bool, values: dict[str, 
     return text
 
 
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Be one, as far as files are concerned: root may read them all."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
 _when_opened: dict[str, Callable[[], None]] = {}
 _hooked = False
 
@@ -112,3 +143,53 @@ def when_opened(path: Path, action: Callable[[], None]) -> None:
 def _on_event(event: str, arguments: tuple[object, ...]) -> None:
     if _when_opened and event == "open" and (action := _when_opened.pop(str(arguments[0]), None)):
         action()
+
+
+class Watch:
+    """The collector of processes over a tree, under a configuration that may be changed."""
+
+    def __init__(self, tree: Tree, config: str, keep_open: int = 0) -> None:
+        self.collector = ProcessCollector(tree.path, keep_open)
+        self.config = parse(config.encode(), "config.yaml")
+
+    def reload(self, config: str) -> None:
+        self.config = parse(config.encode(), "config.yaml")
+
+    def scrape(self) -> "Shown":
+        page = Page()
+        self.collector.collect(page, self.config)
+        assert page.failures == []
+        return Shown(parsed(render(page.families)))
+
+
+class Shown(dict[str, float]):
+    """The samples of one scrape, by series."""
+
+    def of(self, group: str, metric: str, **labels: str) -> float | None:
+        """The value of vmem_process_<metric> of a group, None where there is no such sample."""
+        return self.get(series(f"vmem_process_{metric}", group=group, **labels))
+
+    def counters(self, group: str) -> list[float | None]:
+        """What a group has counted: minor and major faults, user and system time, the switches."""
+        return [
+            self.of(group, "minor_page_faults_total"),
+            self.of(group, "major_page_faults_total"),
+            self.of(group, "cpu_seconds_total", mode="user"),
+            self.of(group, "cpu_seconds_total", mode="system"),
+            self.of(group, "context_switches_total", kind="voluntary"),
+            self.of(group, "context_switches_total", kind="involuntary"),
+        ]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many processes each group has; labels behind the name are left out."""
+        found = {}
+        for key, value in self.items():
+            if match := re.fullmatch(r'vmem_process_count\{.*?group="(.*?)".*\}', key, re.S):
+                found[match[1]] = int(value)
+        return found
+
+    def errors(self, group: str) -> dict[str, float]:
+        """The reasons for which processes of a group could not be read, as often as they could not."""
+        found = {reason: self.of(group, "read_errors_total", reason=reason) for reason in REASONS}
+        return {reason: count for reason, count in found.items() if count}
