@@ -45,6 +45,14 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _flags_behind() -> argparse.ArgumentParser:
+    """The same flags behind a command, where one that isn't given leaves what was given before."""
+    flags = _flags()
+    for action in flags._actions:
+        action.default = argparse.SUPPRESS
+    return flags
+
+
 def _parser() -> argparse.ArgumentParser:
     flags = _flags()
     parser = argparse.ArgumentParser(
@@ -69,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands (without one it serves)")
     check = commands.add_parser("check-config", help="say what is wrong with a configuration file")
     check.add_argument("file", metavar="FILE")
-    commands.add_parser("once", parents=[flags], help="print one scrape", argument_default=argparse.SUPPRESS)
+    commands.add_parser("once", parents=[_flags_behind()], help="print one scrape")
     return parser
 
 

@@ -123,7 +123,8 @@ class ProcessCollector:
                 oldest = min(reading.at for reading in readings.values())
                 page.add(catalog.SMAPS_AGE, labels, self._processes.uptime - oldest)
         for columns, _, rows in records:
-            self._record(page, columns, labels, list(rows.values()))
+            if rows or not members:
+                self._record(page, columns, labels, list(rows.values()))
         for process, row in found.largest.items():
             comm = process.comm.decode("utf-8", "replace")
             own = (*labels, ("pid", str(process.pid)), ("comm", comm))
