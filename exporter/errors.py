@@ -36,7 +36,11 @@ class ParseError(VmemError):
     def __init__(self, path: object, found: bytes, expected: str) -> None:
         shown = found if len(found) <= 60 else found[:60] + b"..."
         super().__init__(f"{path}: found {shown!r}, expected {expected}")
-        self.path = str(path)
+        self.path, self.found, self.expected = str(path), found, expected
+
+    def below(self, folder: str) -> ParseError:
+        """The same of a file that was named from its folder."""
+        return ParseError(f"{folder}/{self.path}", self.found, self.expected)
 
 
 class Refused(VmemError):
@@ -44,5 +48,9 @@ class Refused(VmemError):
 
     def __init__(self, path: str, error: OSError) -> None:
         super().__init__(f"{path}: {error.strerror or error}")
-        self.path = path
+        self.path, self.error = path, error
         self.errno = error.errno
+
+    def below(self, folder: str) -> Refused:
+        """The same of a file that was named from its folder."""
+        return self if self.path.startswith("/") else Refused(f"{folder}/{self.path}", self.error)

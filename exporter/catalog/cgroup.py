@@ -5,6 +5,7 @@ What differs in meaning between the versions has a name of its own; a cell that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -118,18 +119,20 @@ SWAP = gauge(
 )
 
 
-def own_label(metric: Metric) -> str:
-    """The label that tells a cgroup's series of one metric apart, "" where there is one series."""
-    return next((label for label in metric.labels if label not in LABELS), "")
+EVENT_FILES = (
+    ("memory.events", EVENTS),
+    ("memory.events.local", LOCAL_EVENTS),
+    ("memory.swap.events", SWAP_EVENTS),
+)
+"""Version 2's files of events."""
 
-
-EVENT_STATS = (
+EVENT_STATS = re.compile(
     r"(?!pgfault$|pgmajfault$)(pg|workingset_|thp_|zswp|swpin_|swpout_|numa_(pages|pte|hint|task)|memcg_|kswapd_).*"
 )
 """The fields of memory.stat that count events; all others are bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Version:
     """The files of one number that a version has, and the metric of each."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal, get_type_hints
 
 Kind = Literal["gauge", "counter"]
@@ -37,6 +38,7 @@ PERCENT = Unit(1, 100)
 MICROSECONDS = Unit(1, 1_000_000)
 
 
+@lru_cache(maxsize=2048)
 def escape(value: str) -> str:
     r"""A label value as both exposition formats write it: \\, \n and \" escaped."""
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

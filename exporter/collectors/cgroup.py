@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import math
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, cast
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+from typing import cast
 
 from exporter.catalog import cgroup as catalog
-from exporter.catalog.declare import Metric, Number, Pairs, escape, label_text
+from exporter.catalog.cgroup import Version
+from exporter.catalog.declare import MICROSECONDS, Metric, Number, Pairs, label_text
 from exporter.collectors.page import Page
 from exporter.config import CgroupEntry, Config
 from exporter.errors import ParseError, Refused
 from exporter.kernel.oom_control import oom_kills
 from exporter.kernel.pressure import pressure
-from exporter.kernel.read import names, opened, read
-from exporter.kernel.text import limit, number, pairs
+from exporter.kernel.read import names, opened, read, read_whole
+from exporter.kernel.text import columns_of_pairs, limit, number, pairs
 from exporter.lane import Lane, Stuck
 from exporter.watch.cgroups import Hierarchy, Tree, find_hierarchy
-from exporter.watch.lives import Lives
-
-T = TypeVar("T")
+from exporter.watch.lives import Lives, Series
 
 PATIENCE = 0.5
 """Seconds that the reading of one cgroup may take before it is left behind."""
@@ -30,25 +31,25 @@ PATIENCE = 0.5
 V1_UNLIMITED = 2**63 - 2**34
 """Version 1 says "unlimited" as the largest number of bytes in whole pages, huge ones where those are limited."""
 
-_EVENT = re.compile(catalog.EVENT_STATS)
-
 
 @dataclass(slots=True)
 class Reading:
-    """What was read of one cgroup. Counters by metric name and by what tells their series apart."""
+    """What was read of one cgroup. A series is a metric and the value of its own label, "" where it has none."""
 
     inode: int
-    values: dict[Metric, Number] = field(default_factory=dict)
-    hugetlb: list[tuple[Metric, str, Number]] = field(default_factory=list)
-    stat_bytes: dict[str, int] = field(default_factory=dict)
-    counters: dict[tuple[Metric, str], Number] = field(default_factory=dict)
+    gauges: list[Series] = field(default_factory=list)
+    values: list[Number] = field(default_factory=list)
+    counters: list[Series] = field(default_factory=list)
+    counts: list[Number] = field(default_factory=list)
     failures: list[ParseError | Refused] = field(default_factory=list)
 
+    def gauge(self, metric: Metric, value: Number, own: str = "") -> None:
+        self.gauges.append((metric, own))
+        self.values.append(value)
 
-class _Parsed(Protocol):
-    """What a file of a cgroup says, None where there is none; what can't be read is noted."""
-
-    def __call__(self, file: str, parser: Callable[[bytes, str], T]) -> T | None: ...
+    def count(self, metric: Metric, count: Number, own: str = "") -> None:
+        self.counters.append((metric, own))
+        self.counts.append(count)
 
 
 class CgroupCollector:
@@ -63,6 +64,8 @@ class CgroupCollector:
         self._lane = Lane("cgroup")
         self._lives = Lives()
         self._hierarchy: Hierarchy | None = None
+        self._texts: dict[tuple[str, str], _Texts] = {}
+        self._config: Config | None = None
 
     def collect(self, page: Page, config: Config) -> None:
         """The families vmem_cgroup_. Raises NoHierarchy, ParseError or Refused where the tree can't be read at all."""
@@ -92,13 +95,24 @@ class CgroupCollector:
             elif isinstance(outcome, Exception):
                 raise outcome
         for path, reading in readings.items():
-            reading.counters = self._lives.read(path, reading.inode, reading.counters)
+            reading.counts = self._lives.read(path, reading.inode, reading.counters, reading.counts)
         self._lives.forget_beyond(2 * len(wanted) + config.max_groups)
+        if config is not self._config:
+            self._config = config
+            self._texts = {}
+        texts: dict[tuple[str, str], _Texts] = {}
         for entry, found in shown:
             for path, captured in found.items():
-                if path in readings:
-                    labels = (("group", entry.name), ("cgroup", path or "/"), *entry.labels, *captured)
-                    _show(page, readings[path], self._hierarchy, labels)
+                if path not in readings:
+                    continue
+                reading = readings[path]
+                series = reading.gauges + reading.counters
+                known = self._texts.get((entry.name, path))
+                if known is None or known.series != series:
+                    known = _Texts(series, (("group", entry.name), ("cgroup", path or "/"), *entry.labels, *captured))
+                texts[entry.name, path] = known
+                known.show(page, reading.values + reading.counts)
+        self._texts = texts
 
 
 class _Reader:
@@ -112,6 +126,7 @@ class _Reader:
             (f"hugetlb.{_size_name(size)}.{suffix}", metric, size)
             for size in page_sizes
             for suffix, metric in self._version.hugetlb.items()
+            if hierarchy.hugetlb
         ]
         self._limits: dict[str, Number] = {}
         self._processes: dict[str, int] = {}
@@ -138,35 +153,40 @@ class _Reader:
         with opened(folder) as fd:
             if fd is None:
                 return None
-            reading = Reading(os.fstat(fd).st_ino)
-
-            def parsed(file: str, parser: Callable[[bytes, str], T]) -> T | None:
-                try:
-                    text = read(file, dir_fd=fd)
-                    return None if text is None else parser(text, f"{folder}/{file}")
-                except (ParseError, Refused) as error:
-                    reading.failures.append(error)
-                    return None
-
+            about = os.fstat(fd)
+            reading = Reading(about.st_ino)
+            reading.gauge(catalog.INFO, 1, self._version.number)
+            usage: Number | None = None
             for file, metric in self._version.values.items():
-                if (value := parsed(file, self._limit)) is not None:
-                    reading.values[metric] = value
-            stat = parsed("memory.stat", pairs)
-            if stat is not None:
-                self._stat(reading, stat)
-            self._events(reading, parsed)
-            stalled = parsed("memory.pressure", pressure)
-            for stall, total in zip(("some", "full"), stalled or (), strict=False):
-                if total is not None:
-                    reading.counters[catalog.PRESSURE, stall] = total / 1_000_000
+                try:
+                    text = read_whole(file, fd)
+                    if text is not None:
+                        value = self._limit(text, file)
+                        reading.gauge(metric, value)
+                        if file == self._version.usage:
+                            usage = value
+                except (ParseError, Refused) as error:
+                    reading.failures.append(error.below(folder))
+            below = 0
+            try:
+                if about.st_nlink != 2:
+                    below = sum(self._count(child) for child in self._tree.children(path))
+                procs = read("cgroup.procs", dir_fd=fd) or b""
+                reading.gauge(catalog.PROCESSES, procs.count(b"\n") + below)
+            except Refused as error:
+                reading.failures.append(error.below(folder))
+            for part in (self._stat, self._events, self._pressure):
+                try:
+                    part(reading, fd, usage)
+                except (ParseError, Refused) as error:
+                    reading.failures.append(error.below(folder))
         try:
             if self._version is catalog.V2:
-                reading.values[catalog.EFFECTIVE_LIMIT] = self._effective(path)
+                reading.gauge(catalog.EFFECTIVE_LIMIT, self._effective(path))
             for file, metric, size in self._hugetlb:
-                value = self._number(f"{self._hierarchy.hugetlb}{path.rstrip('/')}/{file}")
-                if value is not None:
-                    reading.hugetlb.append((metric, size, value))
-            reading.values[catalog.PROCESSES] = self._count(path)
+                held = self._number(f"{self._hierarchy.hugetlb}{path}/{file}")
+                if held is not None:
+                    reading.gauge(metric, held, size)
         except (ParseError, Refused) as error:
             reading.failures.append(error)
         return reading
@@ -176,48 +196,45 @@ class _Reader:
         return math.inf if value >= V1_UNLIMITED and self._version is catalog.V1 else value
 
     def _number(self, path: str) -> Number | None:
-        text = read(path)
+        text = read_whole(path)
         return None if text is None else self._limit(text, path)
 
-    def _stat(self, reading: Reading, stat: dict[str, int]) -> None:
-        prefix = self._version.stat_prefix
-        if prefix:
-            hierarchical = stat.get("hierarchical_memory_limit")
-            if hierarchical is not None:
-                unlimited = hierarchical >= V1_UNLIMITED
-                reading.values[catalog.EFFECTIVE_LIMIT] = math.inf if unlimited else hierarchical
-            stat = {key.removeprefix(prefix): value for key, value in stat.items() if key.startswith(prefix)}
-            if "swap" in stat:
-                reading.values[catalog.SWAP] = stat["swap"]
-        usage = reading.values.get(self._version.values[self._version.usage])
-        if usage is not None and "inactive_file" in stat:
-            reading.values[catalog.WORKING_SET] = max(usage - stat["inactive_file"], 0)
-        for key, value in stat.items():
-            if key == "pgfault":
-                reading.counters[catalog.PAGE_FAULTS, ""] = value
-            elif key == "pgmajfault":
-                reading.counters[catalog.MAJOR_PAGE_FAULTS, ""] = value
-            elif _EVENT.fullmatch(key):
-                reading.counters[catalog.STAT_EVENTS, key] = value
-            else:
-                reading.stat_bytes[key] = value
-
-    def _events(self, reading: Reading, parsed: _Parsed) -> None:
-        if self._version is catalog.V1:
-            for event, count in (
-                ("max", parsed("memory.failcnt", number)),
-                ("oom_kill", parsed("memory.oom_control", oom_kills)),
-            ):
-                if count is not None:
-                    reading.counters[catalog.EVENTS, event] = count
+    def _stat(self, reading: Reading, fd: int, usage: Number | None) -> None:
+        text = read_whole("memory.stat", fd)
+        if text is None:
             return
-        for file, metric in (
-            ("memory.events", catalog.EVENTS),
-            ("memory.events.local", catalog.LOCAL_EVENTS),
-            ("memory.swap.events", catalog.SWAP_EVENTS),
-        ):
-            for event, count in (parsed(file, pairs) or {}).items():
-                reading.counters[metric, event] = count
+        keys, values = columns_of_pairs(text, "memory.stat")
+        plan = _plan(keys, self._version)
+        reading.gauges += plan.gauges
+        reading.values += plan.values_of(values)
+        reading.counters += plan.counters
+        reading.counts += plan.counts_of(values)
+        if plan.limit is not None:
+            value = values[plan.limit]
+            reading.gauge(catalog.EFFECTIVE_LIMIT, math.inf if value >= V1_UNLIMITED else value)
+        if usage is not None and plan.inactive_file is not None:
+            reading.gauge(catalog.WORKING_SET, max(usage - values[plan.inactive_file], 0))
+
+    def _events(self, reading: Reading, fd: int, _: Number | None) -> None:
+        if self._version is catalog.V1:
+            if (text := read_whole("memory.failcnt", fd)) is not None:
+                reading.count(catalog.EVENTS, number(text, "memory.failcnt"), "max")
+            if (text := read_whole("memory.oom_control", fd)) is not None:
+                kills = oom_kills(text, "memory.oom_control")
+                if kills is not None:
+                    reading.count(catalog.EVENTS, kills, "oom_kill")
+            return
+        for file, metric in catalog.EVENT_FILES:
+            if (text := read_whole(file, fd)) is not None:
+                for event, count in pairs(text, file).items():
+                    reading.count(metric, count, event)
+
+    def _pressure(self, reading: Reading, fd: int, _: Number | None) -> None:
+        if self._version is catalog.V1 or (text := read_whole("memory.pressure", fd)) is None:
+            return
+        for stall, total in pressure(text, "memory.pressure")._asdict().items():
+            if total is not None:
+                reading.count(catalog.PRESSURE, MICROSECONDS(total), stall)
 
     def _effective(self, path: str) -> Number:
         """The smallest memory.max from here to the root, which has none."""
@@ -238,6 +255,52 @@ class _Reader:
         return self._processes[path]
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What becomes of the fields of a memory.stat: their series, and how to pick their values by place."""
+
+    gauges: list[Series]
+    values_of: Callable[[list[int]], list[int]]
+    counters: list[Series]
+    counts_of: Callable[[list[int]], list[int]]
+    inactive_file: int | None
+    limit: int | None
+
+
+@lru_cache(maxsize=64)
+def _plan(keys: tuple[bytes, ...], version: Version) -> _Plan:
+    """Made once for each set of keys, of which a kernel has one or two: looking at each key took half of a scrape."""
+    gauges: list[tuple[Series, int]] = []
+    counters: list[tuple[Series, int]] = []
+    places = {key.decode("ascii", "replace"): place for place, key in enumerate(keys)}
+    for key, place in places.items():
+        name = key.removeprefix(version.stat_prefix)
+        if not key.startswith(version.stat_prefix):
+            continue
+        if name == "pgfault":
+            counters.append(((catalog.PAGE_FAULTS, ""), place))
+        elif name == "pgmajfault":
+            counters.append(((catalog.MAJOR_PAGE_FAULTS, ""), place))
+        elif catalog.EVENT_STATS.fullmatch(name):
+            counters.append(((catalog.STAT_EVENTS, name), place))
+        else:
+            gauges.append(((catalog.STAT_BYTES, name), place))
+        if key == "total_swap":
+            gauges.append(((catalog.SWAP, ""), place))
+    return _Plan(
+        [series for series, _ in gauges],
+        _picker([place for _, place in gauges]),
+        [series for series, _ in counters],
+        _picker([place for _, place in counters]),
+        places.get(f"{version.stat_prefix}inactive_file"),
+        places.get("hierarchical_memory_limit"),
+    )
+
+
+def _picker(places: list[int]) -> Callable[[list[int]], list[int]]:
+    return lambda values: [values[place] for place in places]
+
+
 def _size_name(size: str) -> str:
     """A page size as hugetlb's files have it (mm/hugetlb_cgroup.c, mem_fmt): 2048kB is 2MB there."""
     kib = int(size.removesuffix("kB"))
@@ -247,42 +310,21 @@ def _size_name(size: str) -> str:
     return f"{kib}KB"
 
 
-class _Labels:
-    """A cgroup's labels, ready for one more in its place by name."""
+class _Texts:
+    """The series of one cgroup as text, which stay the same from scrape to scrape, in runs of one metric each."""
 
-    def __init__(self, labels: Pairs) -> None:
-        self._labels = labels
-        self.text = label_text(labels)
-        self._around: dict[str, tuple[str, str]] = {}
+    def __init__(self, series: list[Series], labels: Pairs) -> None:
+        self.series = series
+        plain = label_text(labels)
+        self._texts: list[str] = []
+        self._runs: list[tuple[Metric, slice]] = []
+        for metric, run in groupby(series, itemgetter(0)):
+            start = len(self._texts)
+            for _, own in run:
+                text = label_text((*labels, (metric.labels[-1], own))) if own else plain
+                self._texts.append(f"{metric.name}{{{text}}}")
+            self._runs.append((metric, slice(start, len(self._texts))))
 
-    def around(self, extra: str) -> tuple[str, str]:
-        """The text before and behind the value of the label `extra`."""
-        if extra not in self._around:
-            mark = "\0"
-            head, _, tail = label_text((*self._labels, (extra, mark))).partition(mark)
-            self._around[extra] = head, tail
-        return self._around[extra]
-
-
-def _samples(reading: Reading, hierarchy: Hierarchy) -> Iterator[tuple[Metric, str, str, Number]]:
-    """Metric, name and value of its own label ("" without one), and the value."""
-    yield catalog.INFO, "version", hierarchy.version.number, 1
-    for metric, value in reading.values.items():
-        yield metric, "", "", value
-    for stat, amount in reading.stat_bytes.items():
-        yield catalog.STAT_BYTES, "stat", stat, amount
-    for (metric, key), value in reading.counters.items():
-        yield metric, catalog.own_label(metric), key, value
-    for metric, size, value in reading.hugetlb:
-        yield metric, "page_size", size, value
-
-
-def _show(page: Page, reading: Reading, hierarchy: Hierarchy, pairs: Pairs) -> None:
-    labels = _Labels(pairs)
-    for metric, extra, text, value in _samples(reading, hierarchy):
-        if extra:
-            head, tail = labels.around(extra)
-            series = f"{metric.name}{{{head}{escape(text)}{tail}}}"
-        else:
-            series = f"{metric.name}{{{labels.text}}}"
-        page.family(metric).samples.append((series, value))
+    def show(self, page: Page, values: list[Number]) -> None:
+        for metric, run in self._runs:
+            page.family(metric).samples.extend(zip(self._texts[run], values[run], strict=True))

@@ -40,6 +40,21 @@ def read(path: str, *, dir_fd: int | None = None, cap: int = CAP) -> bytes | Non
         raise Refused(path, error) from None
 
 
+def read_whole(path: str, dir_fd: int | None = None) -> bytes | None:
+    """The same for a file that one read gives whole, which those of sysfs and the memory controller's are."""
+    try:
+        fd = os.open(path, _FLAGS, dir_fd=dir_fd)
+        try:
+            text = os.read(fd, _CHUNK)
+            return text if len(text) < _CHUNK else text + _all(fd, CAP)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise Refused(path, error) from None
+
+
 def _all(fd: int, cap: int) -> bytes:
     # A read may end at any record of a seq_file (vmstat comes in pages): only an empty one is the end.
     text = os.read(fd, _CHUNK)

@@ -26,6 +26,9 @@ R = TypeVar("R", bound=NamedTuple)
 
 def number(text: bytes, path: str) -> int:
     """A file of one number, which may be negative."""
+    digits = text[:-1]
+    if digits.isdigit() and text[-1] == 10 and len(digits) < 20:
+        return int(digits)
     found = _NUMBER.fullmatch(text)
     if found is None or not -WORD < (value := int(found[1])) < WORD:
         raise ParseError(path, text, "one number and a line feed")
@@ -74,6 +77,20 @@ def pairs(text: bytes, path: str) -> dict[str, int]:
     if max(values.values(), default=0) >= WORD:
         raise ParseError(path, text, "numbers of 64 bits")
     return values
+
+
+def columns_of_pairs(text: bytes, path: str) -> tuple[tuple[bytes, ...], list[int]]:
+    """The same as two columns, keys and values, for lines `key value` that are read often."""
+    words = text.split()
+    values = words[1::2]
+    digits = b"".join(values)
+    if 2 * text.count(b"\n") != len(words) or not digits.isdigit() or not text.endswith(b"\n"):
+        slowly = pairs(text, path)
+        return tuple(key.encode() for key in slowly), list(slowly.values())
+    numbers = list(map(int, values))
+    if max(numbers) >= WORD:
+        raise ParseError(path, text, "numbers of 64 bits")
+    return tuple(words[::2]), numbers
 
 
 def keyed(record: type[R], text: bytes, path: str) -> R:

@@ -22,11 +22,11 @@ class NoHierarchy(VmemError):
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """Where the memory controller's files are, and in which version; on v1 huge pages have a hierarchy of their own."""
+    """Where the memory controller's files are, and in which version; and where those of huge pages are, if anywhere."""
 
     version: Version
     root: str
-    hugetlb: str
+    hugetlb: str | None
 
     def folder(self, path: str) -> str:
         """The directory of a cgroup."""
@@ -42,7 +42,8 @@ def find_hierarchy(procfs: str, cgroupfs: str | None) -> Hierarchy:
     if cgroupfs is not None:
         for root in (cgroupfs, f"{cgroupfs}/memory"):
             if read(f"{root}/{V1.usage}") is not None:
-                return Hierarchy(V1, root, f"{cgroupfs}/hugetlb")
+                beside = f"{cgroupfs}/hugetlb"
+                return Hierarchy(V1, root, beside if exists(beside) else None)
         for root in (cgroupfs, f"{cgroupfs}/unified"):
             if b"memory" in (read(f"{root}/cgroup.controllers") or b"").split():
                 return Hierarchy(V2, root, root)
@@ -52,7 +53,7 @@ def find_hierarchy(procfs: str, cgroupfs: str | None) -> Hierarchy:
     v1 = {option: mount for mount in mounts if mount.kind == "cgroup" for option in mount.options}
     if "memory" in v1:
         hugetlb = v1.get("hugetlb")
-        return Hierarchy(V1, v1["memory"].point, hugetlb.point if hugetlb else v1["memory"].point)
+        return Hierarchy(V1, v1["memory"].point, hugetlb.point if hugetlb else None)
     v2 = [mount for mount in mounts if mount.kind == "cgroup2"]
     if not v2:
         raise NoHierarchy(f"{path}: found no cgroup file system, expected one with the memory controller")
@@ -110,10 +111,9 @@ class Tree:
                     if pattern.fullmatch(child.rpartition("/")[2])
                 ]
             else:
-                paths = [f"{path}/{part}" for path in paths]
-        for path in paths:
-            if exists(self._hierarchy.folder(path)):
-                yield path
+                below = [f"{path}/{part}" for path in paths]
+                paths = [path for path in below if exists(self._hierarchy.folder(path))]
+        yield from paths
 
 
 _MAGIC = re.compile(r"[*?\[]")

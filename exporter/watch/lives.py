@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from operator import lt
 
 from exporter.catalog.declare import Metric, Number
 
-Counters = dict[tuple[Metric, str], Number]
-"""By metric, and by what tells its series apart."""
+Series = tuple[Metric, str]
+"""A metric, and what tells its series apart."""
 
 
 class _Life:
-    __slots__ = ("base", "inode", "last")
+    __slots__ = ("base", "counts", "inode", "series")
 
     def __init__(self, inode: int) -> None:
         self.inode = inode
-        self.last: Counters = {}
-        self.base: Counters = {}
+        self.series: list[Series] = []
+        self.counts: list[Number] = []
+        self.base: dict[Series, Number] = {}
 
 
 class Lives:
@@ -25,22 +27,24 @@ class Lives:
     def __init__(self) -> None:
         self._lives: OrderedDict[str, _Life] = OrderedDict()
 
-    def read(self, name: str, inode: int, counters: Counters) -> Counters:
-        """The counters over all lives. Another inode is another life; a count that fell, as v1's failcnt may be made
-        to, goes on from where it was.
+    def read(self, name: str, inode: int, series: list[Series], counts: list[Number]) -> list[Number]:
+        """The counters over all lives, for the counts of each series now.
+
+        Another inode is another life; a count that fell, as v1's failcnt may be made to, goes on from where it was.
         """
         life = self._lives.get(name)
         if life is None:
             life = self._lives[name] = _Life(inode)
         self._lives.move_to_end(name)
-        for key, last in life.last.items():
-            now = counters.get(key, 0) if inode == life.inode else 0
-            if now < last:
-                life.base[key] = life.base.get(key, 0) + last - now
-        life.inode, life.last = inode, dict(counters)
+        if inode != life.inode or series != life.series or any(map(lt, counts, life.counts)):
+            now: dict[Series, Number] = dict(zip(series, counts, strict=True)) if inode == life.inode else {}
+            for key, had in zip(life.series, life.counts, strict=True):
+                if now.get(key, 0) < had:
+                    life.base[key] = life.base.get(key, 0) + had - now.get(key, 0)
+        life.inode, life.series, life.counts = inode, series, counts
         if not life.base:
-            return counters
-        return {key: value + life.base.get(key, 0) for key, value in counters.items()}
+            return counts
+        return [count + life.base.get(key, 0) for key, count in zip(series, counts, strict=True)]
 
     def forget_beyond(self, most: int) -> None:
         """Keep so many names: those read last."""
