@@ -59,7 +59,7 @@ fixtures: $(VENV)/installed ## capture the kernels' files again, as root
 
 .PHONY: golden
 golden: $(VENV)/installed ## write the golden pages again, to be looked at before they are committed
-	$(BIN)/python -m pytest tests/golden --update-golden
+	VMEM_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/golden
 
 .PHONY: bench
 bench: $(VENV)/installed ## measure against peers and against the same reads in C; writes benchmarks/RESULTS.md

@@ -152,10 +152,11 @@ class Processes:
         for pid in self._unreadable.keys() - listed:
             del self._unreadable[pid]
         unsure: dict[Process, None] = {}
-        for pid in listed - self._table.keys() - self._no_pids:
-            if not pid.isdigit():
-                self._no_pids.add(pid)
-            elif process := self._first_look(pid):
+        new = listed - self._table.keys() - self._no_pids
+        self._no_pids.update(name for name in new if not name.isdigit())
+        # In order, so that it is not chance which groups max_groups folds.
+        for pid in sorted(new - self._no_pids, key=int):
+            if process := self._first_look(pid):
                 unsure[process] = None
         due = self._pids_given_out()
         while self._due and self._due[0][0] <= now:

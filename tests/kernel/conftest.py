@@ -10,6 +10,7 @@ from kernel.experiment import Experiment, Record
 from kernel.machine import boot, missing_tools
 from kernel.scenarios import CONFIG, SCENARIOS, run
 from kernel.watched import Exporter, exporter
+from support.needs import missing
 
 Line = dict[str, object]
 
@@ -19,8 +20,8 @@ TABLE = pytest.StashKey[dict[str, list[Record]]]()
 @pytest.fixture(scope="session")
 def emulated(pytestconfig: pytest.Config) -> tuple[dict[str, Record], Line]:
     """What each scenario found in the emulated machine, by its name; and what became of the exporter there."""
-    if missing := missing_tools():
-        pytest.skip(f"the kernel laboratory needs {', '.join(missing)}")
+    if tools := missing_tools():
+        missing(", ".join(tools))
     *lines, end = boot("scenarios")
     records = [Record.from_json(line) for line in lines]
     pytestconfig.stash.setdefault(TABLE, {})["emulated"] = records
@@ -34,7 +35,7 @@ def hierarchy() -> Hierarchy:
         found = Hierarchy.of_this_machine()
         found.make("/lab").remove()
     except (LookupError, OSError) as error:
-        pytest.skip(f"no memory cgroup can be made here: {error}")
+        missing(f"the right to make a memory cgroup ({error})")
     found.made.clear()
     return found
 
