@@ -59,7 +59,7 @@ def stat_numbers(text: bytes, end: int, path: object) -> tuple[int, ...]:
     try:
         numbers = _PICK(text[end + 2 :].split(None, _SPLITS))
         digits = b"".join(numbers)
-        if digits.isdigit() and len(digits) <= 3 * _DIGITS and text[-1] == 10:
+        if digits.isdigit() and text[-1] == 10 and (len(digits) < _DIGITS or max(map(len, numbers)) <= _DIGITS):
             return tuple(map(int, numbers))
     except IndexError:
         pass

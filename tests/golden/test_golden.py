@@ -72,8 +72,8 @@ def test_what_the_captured_processes_had_done_is_on_the_page(
     mib = 1 << 20
     assert of("lazy", "virtual_bytes") > 512 * mib
     assert of("lazy", "resident_bytes") < 16 * mib
-    assert 24 * mib <= of("touched", "resident_part_bytes", part="anon") < 26 * mib
-    assert of("touched", "resident_part_bytes", part="shmem") == 4 * mib
+    assert 24 * mib < of("touched", "resident_part_bytes", part="anon") < 32 * mib
+    assert of("touched", "resident_part_bytes", part="shmem") >= 4 * mib
     assert of("touched", "minor_page_faults_total") > 24 * mib / 4096
     assert of("touched", "threads") == 4
     assert of("locked", "locked_bytes") == 8 * mib

@@ -24,9 +24,9 @@ from support.needs import allowed, program
 MIB = 1 << 20
 SCRAPE = 1  # seconds
 JOB = "vmem-exporter"
-HOST, CAPTURED = "shop-1", "captured-v2"
-"""Names of instances: this machine, and a fixture of another kernel, with cgroups v2."""
-FIXTURE = ROOT / "tests" / "fixtures" / "6.1-v2"
+HOST, V1, V2 = "shop-1", "captured-v1", "captured-v2"
+"""Names of instances: this machine, and two captured kernels, of which one has the version of cgroups that it lacks."""
+CAPTURED = {V1: ROOT / "tests" / "fixtures" / "6.18-hybrid", V2: ROOT / "tests" / "fixtures" / "6.1-v2"}
 HUGE_PAGES = 8
 
 PROMETHEUS = """
@@ -38,6 +38,9 @@ scrape_configs:
 WATCH_CAPTURED = """
 cgroups: [{name: lab, path: /lab/*}]
 """
+
+
+ROOTS = {"procfs": "proc", "sysfs": "sys", "cgroupfs": "cgroup"}
 
 
 @dataclass(slots=True)
@@ -58,7 +61,7 @@ class Stage:
 
     def child(self, name: str, cgroup: Cgroup | None = None) -> Child:
         """A process of this name. It ends with the stage, if nothing ends it before."""
-        child = Child(name, cgroup and cgroup.directory / "cgroup.procs")
+        child = Child(name, cgroup.directory / "cgroup.procs" if cgroup else None)
         self.children.append(child)
         return child
 
@@ -82,32 +85,31 @@ def in_background(line: str) -> str:
 
 
 @contextmanager
-def stage(directory: Path, config: str, *, captured: bool = False, swap: int = 256) -> Iterator[Stage]:
-    """Set a stage. In the configuration {top} stands for the path of the cgroup that holds the stage's others."""
-    prometheus = program("prometheus")
+def stage(
+    directory: Path, config: str, *, top: str = "", captured: bool = False, swap: int = 256
+) -> Iterator[Stage]:
+    """Set a stage, with swap of so many MiB where the machine has none.
+
+    In the configuration {top} stands for the path of the cgroup that holds the stage's others.
+    """
     with ExitStack() as stack:
         stack.enter_context(allowed("swap", borrow.swap(swap)))
         stack.enter_context(allowed("huge pages", borrow.hugepages(HUGE_PAGES)))
         hierarchy = Hierarchy.of_this_machine()
-        top = stack.enter_context(allowed("the right to make a memory cgroup", _top(hierarchy)))
-        hosts = {HOST: directory / "host"}
-        hosts[HOST].mkdir()
-        running = stack.enter_context(exporter(hosts[HOST], config.replace("{top}", top.path)))
-        targets = {HOST: running.address}
-        if captured:
-            hosts[CAPTURED] = directory / "captured"
-            hosts[CAPTURED].mkdir()
-            roots = [f"--path.{name}={FIXTURE / folder}" for name, folder in ROOTS.items()]
-            targets[CAPTURED] = stack.enter_context(exporter(hosts[CAPTURED], WATCH_CAPTURED, *roots)).address
-        file, address = directory / "prometheus.yaml", free_address()
+        above = stack.enter_context(allowed("the right to make a memory cgroup", _top(hierarchy, top)))
+        watched: dict[str, tuple[str, list[str]]] = {HOST: (config.replace("{top}", above.path), [])}
+        for name, tree in CAPTURED.items() if captured else ():
+            watched[name] = WATCH_CAPTURED, [f"--path.{root}={tree / folder}" for root, folder in ROOTS.items()]
+        targets = {}
+        for name, (text, flags) in watched.items():
+            (directory / name).mkdir()
+            targets[name] = stack.enter_context(exporter(directory / name, text, *flags)).address
+        file = directory / "prometheus.yaml"
         shown = ", ".join(
             f'{{targets: ["{target}"], labels: {{instance: {name}}}}}' for name, target in targets.items()
         )
         file.write_text(PROMETHEUS.format(scrape=SCRAPE, job=JOB, targets=shown))
-        command = [prometheus, f"--config.file={file}", f"--storage.tsdb.path={directory / 'data'}"]
-        command += [f"--web.listen-address={address}", "--log.level=warn"]
-        server = stack.enter_context(daemon(command, address, "/-/ready", directory / "prometheus.log"))
-        made = Stage(Prometheus(f"http://{server.address}"), top, hierarchy)
+        made = Stage(stack.enter_context(serve(directory)), above, hierarchy)
         try:
             yield made
         finally:
@@ -115,14 +117,22 @@ def stage(directory: Path, config: str, *, captured: bool = False, swap: int = 2
                 child.end()
 
 
-ROOTS = {"procfs": "proc", "sysfs": "sys", "cgroupfs": "cgroup"}
-
 _number = itertools.count(1)
 
 
 @contextmanager
-def _top(hierarchy: Hierarchy) -> Iterator[Cgroup]:
+def serve(directory: Path) -> Iterator[Prometheus]:
+    """A Prometheus with the configuration and the data of a stage."""
+    address = free_address()
+    command = [program("prometheus"), f"--config.file={directory / 'prometheus.yaml'}", "--log.level=warn"]
+    command += [f"--web.listen-address={address}", f"--storage.tsdb.path={directory / 'data'}"]
+    with daemon(command, address, "/-/ready", directory / "prometheus.log") as server:
+        yield Prometheus(f"http://{server.address}")
+
+
+@contextmanager
+def _top(hierarchy: Hierarchy, path: str) -> Iterator[Cgroup]:
     try:
-        yield hierarchy.make(f"/vmem-stage-{os.getpid()}-{next(_number)}")
+        yield hierarchy.make(path or f"/vmem-stage-{os.getpid()}-{next(_number)}")
     finally:
         hierarchy.remove_all()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from unit.tree import ordinary_user, when_opened
 
 from exporter.collectors.cgroup import CgroupCollector
 from exporter.collectors.page import Page
 from exporter.config import parse
-from exporter.watch.cgroups import NoHierarchy, find_hierarchy
+from exporter.watch.cgroups import NoHierarchy, find_hierarchy, owner
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
@@ -126,3 +129,76 @@ def test_the_hierarchy_with_the_memory_controller_is_found_in_the_mounts(fixture
 def test_a_folder_without_a_memory_controller_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoHierarchy, match="found no memory controller"):
         find_hierarchy("/proc", str(tmp_path))
+
+
+def test_without_a_cgroup_file_system_there_is_no_hierarchy(tmp_path: Path) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "mountinfo").write_text("22 1 0:20 / /proc rw - proc proc rw\n")
+    with pytest.raises(NoHierarchy, match="found no cgroup file system"):
+        find_hierarchy(str(tmp_path), None)
+
+
+def test_a_process_belongs_to_the_nearest_watched_cgroup_above_it() -> None:
+    config = parse(
+        b"cgroups: [{name: app, path: '/app/*', exclude: ['/app/not'], labels_from: '(?P<app>[^/]+)$'}, "
+        b"{name: unit, preset: systemd}]",
+        "test",
+    )
+    assert owner("/app/a/deep/er", config.cgroups) == ("/app/a", (("app", "a"),))
+    assert owner("/app/not/deep", config.cgroups) == ("/app/not/deep", ())
+    assert owner("/system.slice/x.service/worker", config.cgroups) == (
+        "/system.slice/x.service",
+        (("slice", "system.slice"), ("unit", "x.service")),
+    )
+
+
+def test_excluded_cgroups_are_not_shown(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: g, path: '/a/*', exclude: ['/a/x*']}]")
+    for name in ("x1", "y1"):
+        tree.make(f"a/{name}")
+    page = tree.page()
+    assert page['vmem_cgroup_count{group="g"}'] == 1
+    assert 'vmem_cgroup_usage_bytes{cgroup="/a/y1",group="g"}' in page
+
+
+@pytest.fixture
+def for_all() -> Iterator[Path]:
+    """A folder that an ordinary user may look into, which pytest's own is not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_file_that_may_not_be_read_costs_its_own_samples(for_all: Path) -> None:
+    tree = Tree(for_all / "cgroup", "cgroups: [{name: g, path: /a}]")
+    folder = tree.make("a")
+    for name in ("memory.current", "memory.events", "cgroup.procs"):
+        (folder / name).chmod(0)
+    with ordinary_user():
+        page = Page()
+        tree.collector.collect(page, tree.config)
+    assert [str(failure) for failure in page.failures] == [
+        f"{folder}/{name}: Permission denied" for name in ("memory.current", "cgroup.procs", "memory.events")
+    ]
+    samples = {series for family in page.families for series, _ in family.samples}
+    assert 'vmem_cgroup_limit_bytes{cgroup="/a",group="g"}' in samples
+    assert not any(
+        series.startswith(("vmem_cgroup_usage", "vmem_cgroup_events", "vmem_cgroup_proc")) for series in samples
+    )
+
+
+def test_a_cgroup_that_blocks_is_left_behind_and_the_others_are_shown(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: g, path: '/*'}]")
+    for name in ("a", "b"):
+        tree.make(name)
+    go_on = threading.Event()
+    when_opened(tree.root / "a", lambda: go_on.wait(60) and None)
+    try:
+        page = Page()
+        tree.collector.collect(page, tree.config)
+    finally:
+        go_on.set()
+    assert [str(failure) for failure in page.failures] == ["did not come back in time"]
+    samples = {series for family in page.families for series, _ in family.samples}
+    assert 'vmem_cgroup_usage_bytes{cgroup="/b",group="g"}' in samples
+    assert 'vmem_cgroup_usage_bytes{cgroup="/a",group="g"}' not in samples

@@ -95,7 +95,9 @@ def test_the_openmetrics_text_is_the_librarys(found: list[tuple[Metric, dict[Pai
 
 def read_back(page: Iterable[ClientFamily]) -> dict[tuple[str, Pairs], float]:
     return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value for family in page for sample in family.samples
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in page
+        for sample in family.samples
     }
 
 

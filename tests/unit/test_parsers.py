@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from unit.tree import FIXTURES, KERNELS
 
 from exporter.catalog.host import Pressure
-from exporter.catalog.process import SmapsRollup, Stat, Status
+from exporter.catalog.process import SmapsRollup, Stat, Status, Task
 from exporter.errors import ParseError
 from exporter.kernel.cgroup import memory_path
 from exporter.kernel.mountinfo import Mount, mountinfo
@@ -22,11 +22,11 @@ from exporter.kernel.numa import node_meminfo
 from exporter.kernel.oom_control import oom_kills
 from exporter.kernel.pressure import pressure
 from exporter.kernel.smaps_rollup import smaps_rollup
-from exporter.kernel.stat import stat
-from exporter.kernel.status import status
+from exporter.kernel.stat import name_end, stat, stat_numbers, task
+from exporter.kernel.status import status, status_numbers
 from exporter.kernel.swaps import Swap, swaps
-from exporter.kernel.text import choice, keyed, limit, number, pairs, switch
-from exporter.kernel.uptime import boot_time, uptime
+from exporter.kernel.text import choice, columns_of_pairs, keyed, limit, number, numbers, pairs, switch
+from exporter.kernel.uptime import boot_time, last_pid, uptime
 
 Parser = Callable[[bytes, str], Any]
 
@@ -34,6 +34,7 @@ Parser = Callable[[bytes, str], Any]
 # Each parser with the files that it reads.
 SOURCES: list[tuple[Parser, list[str]]] = [
     (stat, ["proc/*/stat"]),
+    (task, ["proc/*/stat"]),
     (status, ["proc/*/status"]),
     (smaps_rollup, ["proc/*/smaps_rollup"]),
     (memory_path, ["proc/*/cgroup"]),
@@ -73,14 +74,15 @@ def process(kernel: str, pid: int, file: str) -> bytes:
 
 def test_stat_of_a_captured_process() -> None:
     assert stat(process("6.18-hybrid", 21424, "stat"), "p") == Stat(
-        flags=0x400000,
         minflt=20641,
         majflt=1462,
         utime=2,
         stime=16,
         num_threads=1,
         starttime=256860,
-        start_stack=140728965764320,
+    )
+    assert task(process("6.18-hybrid", 21424, "stat"), "p") == Task(
+        flags=0x400000, starttime=256860, start_stack=140728965764320
     )
 
 
@@ -157,7 +159,29 @@ def test_every_captured_process_reads_as_its_lines_say(record: Any) -> None:
 )
 def test_what_is_no_stat_line(text: bytes) -> None:
     with pytest.raises(ParseError, match="^p: found "):
-        stat(text, "p")
+        task(text, "p")
+
+
+@pytest.mark.parametrize("number", [b"-1", b"1_0", b"+1", b"x", b"9" * 20, b"9" * 5000])
+@pytest.mark.parametrize("place", [10, 12, 14, 15, 20, 22])
+def test_a_field_that_is_no_number_is_refused_on_every_way(place: int, number: bytes) -> None:
+    numbers = [b"1"] * 49
+    numbers[place - 4] = number
+    text = b"1 (a) S " + b" ".join(numbers) + b"\n"
+    for parser in (stat, lambda text, path: stat_numbers(text, text.index(b")"), path)):
+        with pytest.raises(ParseError, match="^p: found "):
+            parser(text, "p")
+
+
+@pytest.mark.parametrize(("parser", "file"), [(stat, "stat"), (status, "status")])
+def test_the_hot_path_reads_what_the_record_says(parser: Parser, file: str) -> None:
+    hot = {
+        "stat": lambda text: stat_numbers(text, name_end(text), "p"),
+        "status": lambda text: status_numbers(text, "p"),
+    }
+    for path in captured([f"proc/*/{file}"]):
+        text = path.read_bytes()
+        assert hot[file](text) == tuple(parser(text, "p"))
 
 
 @pytest.mark.parametrize(
@@ -384,7 +408,9 @@ def test_pairs() -> None:
     assert (vmstat["pgmajfault"], vmstat["pswpin"], vmstat["oom_kill"]) == (7822, 29900, 5)
 
 
-@pytest.mark.parametrize("text", [b"", b"\n", b"a 1", b"a 1\nb", b"a\n", b"a -1\n", b"a 1 MB\n", b"a 1\n\n", b"a 1\nb\n"])
+@pytest.mark.parametrize(
+    "text", [b"", b"\n", b"a 1", b"a 1\nb", b"a\n", b"a -1\n", b"a 1 MB\n", b"a 1\n\n", b"a 1\nb\n"]
+)
 def test_what_is_no_pairs(text: bytes) -> None:
     with pytest.raises(ParseError, match="expected a key and a number on each line"):
         pairs(text, "p")
@@ -515,3 +541,49 @@ def test_any_bytes_parse_or_give_a_parse_error(parser: Parser, data: st.DataObje
 def test_the_name_has_no_say_in_the_numbers(name: bytes) -> None:
     text = process("6.18-hybrid", 21419, "stat").replace(b"(touched)", b"(%b)" % name)
     assert stat(text, "p") == stat(process("6.18-hybrid", 21419, "stat"), "p")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [(b"\n", []), (b"0\n", [0]), (b"0-2,5\n", [0, 1, 2, 5]), (b"7,9-9\n", [7, 9])]
+)
+def test_a_list_of_numbers(text: bytes, found: list[int]) -> None:
+    assert numbers(text, "p") == found
+
+
+@pytest.mark.parametrize("text", [b"", b"0", b"0-\n", b"a\n", b"0,,1\n", b"-1\n", b"0-99999999\n"])
+def test_what_is_no_list_of_numbers(text: bytes) -> None:
+    with pytest.raises(ParseError, match="expected a list of numbers and ranges"):
+        numbers(text, "p")
+
+
+def test_pairs_in_columns_are_the_pairs() -> None:
+    for path in captured(["cgroup/**/memory.stat", "proc/vmstat"]):
+        keys, values = columns_of_pairs(path.read_bytes(), "p")
+        assert dict(zip((key.decode() for key in keys), values, strict=True)) == pairs(path.read_bytes(), "p")
+
+
+@pytest.mark.parametrize("text", [b"", b"a", b"a 1\nb\n", b"a 1 2\n", b"a -1\n", b"a 18446744073709551616\n"])
+def test_what_is_no_pairs_is_none_in_columns(text: bytes) -> None:
+    with pytest.raises(ParseError):
+        columns_of_pairs(text, "p")
+
+
+def test_pairs_with_units_are_read_in_columns_too() -> None:
+    assert columns_of_pairs(b"a: 1 kB\n", "p") == ((b"a",), [1])
+
+
+@pytest.mark.parametrize(("text", "pid"), [(b"0.00 0.01 0.05 1/80 4242\n", 4242), (b"", 0)])
+def test_the_last_pid(text: bytes, pid: int) -> None:
+    assert last_pid(text, "p") == pid
+
+
+@pytest.mark.parametrize("text", [b"0.00 0.01 0.05 1/80 4242", b"0.00\n", b"x y\n"])
+def test_what_tells_no_last_pid(text: bytes) -> None:
+    with pytest.raises(ParseError, match="expected a pid at the end"):
+        last_pid(text, "p")
+
+
+def test_digits_with_blanks_between_are_not_taken_for_a_size() -> None:
+    text = process("6.18-hybrid", 21424, "status").replace(b"   27948 kB", b"   2 948 kB")
+    with pytest.raises(ParseError, match="VmRSS"):
+        status(text, "p")

@@ -56,8 +56,10 @@ SHAPES = [
     # a node in a container (kind): kubelet's --cgroup-root=/kubelet gives kubelet.slice/kubelet-kubepods.slice
     (
         "kubernetes",
-        (f"/docker/{ID}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice"
-        f"/kubelet-kubepods-burstable-pod{UNDERSCORED}.slice/cri-containerd-{ID}.scope"),
+        (
+            f"/docker/{ID}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice"
+            f"/kubelet-kubepods-burstable-pod{UNDERSCORED}.slice/cri-containerd-{ID}.scope"
+        ),
         {"pod_uid": POD, "qos": "burstable", "container_id": ID},
     ),
     # Docker: docs.docker.com, "Runtime metrics"; rootless under the user's manager

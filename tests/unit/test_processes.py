@@ -345,9 +345,7 @@ def test_a_process_that_goes_between_two_reads_is_silent(tree: Tree, caplog: pyt
 
 
 @pytest.mark.parametrize("file", ["stat", "status", "cmdline", "cgroup"])
-def test_a_process_that_goes_while_it_is_met_is_silent(
-    tree: Tree, file: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_process_that_goes_while_it_is_met_is_silent(tree: Tree, file: str, caplog: pytest.LogCaptureFixture) -> None:
     config = "processes: [{name: a, cmdline: ['^$']}, {name: b, cgroup: [/x]}, {name: all, comm: [a]}]"
     tree.process(10, b"a", [b"x"])
     when_opened(tree.root / "10" / file, lambda: tree.remove(10))
@@ -498,9 +496,7 @@ def test_what_is_no_pid_is_no_process(tree: Tree) -> None:
 # What the kernel hides.
 
 
-def test_a_listing_without_process_1_is_one_that_hides_processes(
-    tree: Tree, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_listing_without_process_1_is_one_that_hides_processes(tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
     tree.process(10, b"a")
     tree.remove(1)
     watch = Watch(tree, AB)
@@ -641,7 +637,9 @@ def test_what_was_folded_comes_over_when_its_group_gets_room(tree: Tree) -> None
 def test_fixed_names_are_there_whatever_max_groups_says(tree: Tree) -> None:
     tree.process(10, b"b")
     tree.process(11, b"c")
-    config = "max_groups: 1\nprocesses: [{name: one, comm: [x]}, {name: two, comm: [y]}, {name: '{comm}', comm: [b, c]}]"
+    config = (
+        "max_groups: 1\nprocesses: [{name: one, comm: [x]}, {name: two, comm: [y]}, {name: '{comm}', comm: [b, c]}]"
+    )
     page = Watch(tree, config).scrape()
     assert shown_and_folded(page) == ({"one": 0, "two": 0, "other": 2}, 2)
 
@@ -744,7 +742,9 @@ def test_each_process_by_itself(tree: Tree) -> None:
         tree.process(pid, b"a", VmRSS=size, minflt=pid, starttime=100 * pid)
         (tree.root / f"{pid}/oom_score").write_text(f"{pid}\n")
     tree.process(13, b"a", zombie=True)
-    config = "processes: [{name: g, comm: [a], labels: {team: x}, per_process: true, max_processes: 2, oom_score: true}]"
+    config = (
+        "processes: [{name: g, comm: [a], labels: {team: x}, per_process: true, max_processes: 2, oom_score: true}]"
+    )
     page = Watch(tree, config).scrape()
     shown = {key: value for key, value in page.items() if key.startswith("vmem_pid_resident_bytes")}
     labels = {"group": "g", "team": "x", "comm": "a"}
@@ -834,5 +834,3 @@ def test_files_are_kept_open_for_so_many_and_closed_when_they_go(tree: Tree) -> 
     watch.reload("processes: []")
     watch.scrape()
     assert descriptors() == 0
-
-
