@@ -47,10 +47,12 @@ check: $(VENV)/installed ## lint, types, and whether generated files are up to d
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/metrics_doc.py --check
+	$(BIN)/python grafana/dashboards.py --check
 
 .PHONY: docs
-docs: $(VENV)/installed ## write the generated documents again
+docs: $(VENV)/installed ## write the generated documents and dashboards again
 	$(BIN)/python tools/metrics_doc.py
+	$(BIN)/python grafana/dashboards.py
 
 .PHONY: fixtures
 fixtures: $(VENV)/installed ## capture the kernels' files again, as root

@@ -54,7 +54,9 @@ FAULTS, PAGES_A_SECOND, PAGES, COUNT = "count:faults/s", "count:pages/s", "count
 
 GREEN, ORANGE, RED = "green", "orange", "red"
 Steps = tuple[tuple[float, str], ...]
-"""From which value on a number has which colour; below the first it is green."""
+"""From which value on a number has which colour; below the first it is green. A number with none is neutral."""
+LOW_IS_BAD: Steps = ((0, RED), (0.05, ORANGE), (0.1, GREEN))
+"""For the part that is left of something."""
 
 
 def steps(*colours: tuple[float, str]) -> Steps:
@@ -178,7 +180,7 @@ def figure(
         .unit(unit)
         .span(width)
         .height(4)
-        .color_mode(BigValueColorMode.VALUE)
+        .color_mode(BigValueColorMode.VALUE if colours else BigValueColorMode.NONE)
         .graph_mode(BigValueGraphMode.NONE)
         .text_mode(BigValueTextMode.VALUE_AND_NAME if by else BigValueTextMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
@@ -235,7 +237,7 @@ def listing(
         query = f"sum by ({', '.join(rows)}) ({column.query})"
         panel.with_target(_query(index, query).instant().format(PromQueryFormat.TABLE))
         names[f"Value #{_letter(index)}" if len(columns) > 1 else "Value"] = column.title
-        look = [DynamicConfigValue("unit", column.unit)]
+        look = [DynamicConfigValue("unit", column.unit), DynamicConfigValue("noValue", "–")]
         if column.decimals is not None:
             look.append(DynamicConfigValue("decimals", column.decimals))
         if column.colours:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Write docs/METRICS.md from the catalogue, or with --check say whether it is up to date."""
 
 from __future__ import annotations
@@ -25,25 +26,31 @@ SECTIONS = (
     (
         "Watched processes",
         "vmem_process_",
-        ("Summed over the group, or the largest or oldest in it, as the text says. The label `group` is the name that"
-        " the entry gives; the entry's own labels come with it. A group without processes has sums of 0 and no largest;"
-        " its counters stay."),
+        (
+            "Summed over the group, or the largest or oldest in it, as the text says. The label `group` is the name that"
+            " the entry gives; the entry's own labels come with it. A group without processes has sums of 0 and no largest;"
+            " its counters stay."
+        ),
     ),
     (
         "Single processes",
         "vmem_pid_",
-        ("With an entry's option `per_process`, for its `max_processes` largest processes by VmRSS. Counters are the"
-        " process's own, from its start."),
+        (
+            "With an entry's option `per_process`, for its `max_processes` largest processes by VmRSS. Counters are the"
+            " process's own, from its start."
+        ),
     ),
     (
         "Watched cgroups",
         "vmem_cgroup_",
-        ("`cgroup` is the path below the root; labels captured from the path come with it. Fields of memory.stat have"
-        " the kernel's names of the version that was read, which `vmem_cgroup_info` tells, and differ in meaning:"
-        " version 1's `rss` is anonymous memory with the swap cache, its `cache` holds shared memory too; version 2's"
-        " `anon` and `file` are their nearest relatives, not the same. `memsw` limits memory and swap together and"
-        " exists on version 1 only, as `high`, `low` and `min` do on version 2. Where a label says `page_size`, it is"
-        " the kernel's word in /sys/kernel/mm/hugepages (2048kB), which in the name of a cgroup's file is 2MB."),
+        (
+            "`cgroup` is the path below the root; labels captured from the path come with it. Fields of memory.stat have"
+            " the kernel's names of the version that was read, which `vmem_cgroup_info` tells, and differ in meaning:"
+            " version 1's `rss` is anonymous memory with the swap cache, its `cache` holds shared memory too; version 2's"
+            " `anon` and `file` are their nearest relatives, not the same. `memsw` limits memory and swap together and"
+            " exists on version 1 only, as `high`, `low` and `min` do on version 2. Where a label says `page_size`, it is"
+            " the kernel's word in /sys/kernel/mm/hugepages (2048kB), which in the name of a cgroup's file is 2MB."
+        ),
     ),
     (
         "The host",

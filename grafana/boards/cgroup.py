@@ -35,6 +35,10 @@ def limited(metric: str) -> str:
     return f"{cgroup(metric)} < Inf"
 
 
+def _events(matcher: str) -> str:
+    return f"{increase(cgroup('vmem_cgroup_events_total', matcher), '$__rate_interval')} > 0"
+
+
 USAGE = cgroup("vmem_cgroup_usage_bytes")
 WORKING_SET = cgroup("vmem_cgroup_working_set_bytes")
 LIMIT = limited("vmem_cgroup_effective_limit_bytes")
@@ -128,14 +132,24 @@ BOARD = page(
     row(
         "What the limit costs",
         graph(
-            "Events",
-            "What the kernel did at the limits. max: the limit was hit and memory was reclaimed; high: tasks were"
-            " slowed down; oom: reclaim did not help; oom_kill: a process was killed. Bad: max or high all the time,"
-            " any oom.",
+            "Limit hit",
+            "How often the kernel acted at a limit. max: usage met the limit, and memory was reclaimed at once; high:"
+            " tasks were slowed down. Bad: all the time: the work goes on at the speed of reclaim.",
             "count:events",
-            Line(f"{increase(cgroup('vmem_cgroup_events_total'), '$__rate_interval')} > 0", "{{event}}"),
+            Line(_events('event!~"oom.*"'), "{{event}}", "orange"),
+            width=6,
             bars=True,
-            nothing="Nothing happened at the limits",
+            nothing="No limit was hit",
+        ),
+        graph(
+            "Killed",
+            "oom: a limit was met and reclaim did not help; oom_kill: processes killed for it. Bad: any. Bars at even"
+            " distances are a crash loop: the program starts, grows, and is killed again.",
+            "count:events",
+            Line(_events('event=~"oom.*"'), "{{event}}", "red"),
+            width=6,
+            bars=True,
+            nothing="Nobody was killed",
         ),
         graph(
             "Time lost to memory pressure",
@@ -144,6 +158,7 @@ BOARD = page(
             RATIO,
             Line(rate(cgroup("vmem_cgroup_pressure_stall_seconds_total", 'stall="some"')), "some", "orange"),
             Line(rate(cgroup("vmem_cgroup_pressure_stall_seconds_total", 'stall="full"')), "full", "red"),
+            width=6,
             nothing=V2_ALONE,
         ),
         graph(
@@ -157,6 +172,7 @@ BOARD = page(
                 "red",
             ),
             Line(rate(cgroup("vmem_cgroup_stat_events_total", 'stat="workingset_refault_file"')), "file", "blue"),
+            width=6,
         ),
     ),
     row(

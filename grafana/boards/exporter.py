@@ -6,6 +6,7 @@ from panels import (
     BYTES,
     COUNT,
     ORANGE,
+    RATIO,
     RED,
     SECONDS,
     Column,
@@ -104,7 +105,7 @@ BOARD = page(
         "What could not be read",
         graph(
             "Collectors that failed",
-            "1 where a collector read all that it should, 0 where not. Bad: any 0.",
+            "1 where a collector read all that it should, 0 where not. Bad: a 0 that stays for more than one scrape.",
             COUNT,
             Line(every("vmem_scrape_collector_success"), "{{collector}} on {{instance}}"),
             most=1,
@@ -138,9 +139,9 @@ BOARD = page(
         ),
         graph(
             "Its own CPU",
-            "Processors that the exporter keeps busy. Bad: more than a few percent of one: scrape less often, or watch"
-            " less.",
-            "percentunit",
+            "Processor time that the exporter takes; 100 % is one processor. Bad: more than a few percent: scrape less"
+            " often, or watch less.",
+            RATIO,
             Line(rate(every("process_cpu_seconds_total")), "{{instance}}"),
         ),
         graph(

@@ -6,6 +6,7 @@ from panels import (
     BYTES,
     COUNT,
     FAULTS,
+    LOW_IS_BAD,
     ORANGE,
     PAGES,
     PAGES_A_SECOND,
@@ -51,6 +52,7 @@ BOARD = page(
             " always low, since the kernel fills it with cache.",
             RATIO,
             f"{memory('mem_available')} / {memory('mem_total')}",
+            LOW_IS_BAD,
             decimals=0,
             width=3,
         ),
@@ -215,8 +217,9 @@ BOARD = page(
         ),
         graph(
             "Reclaim",
-            "Pages taken back: by the kernel in the background, or by programs that had to wait for it (direct). Bad:"
-            " direct at all for long, for it is felt as latency.",
+            "Pages taken back for the host: by the kernel in the background, or by programs that had to wait for it"
+            " (direct). Bad: direct at all for long, for it is felt as latency. What the limits of cgroups cost is on"
+            " their dashboard.",
             PAGES_A_SECOND,
             Line(events("pgsteal_kswapd"), "in the background (pgsteal_kswapd)", "green"),
             Line(events("pgsteal_direct"), "by programs (pgsteal_direct)", "red"),

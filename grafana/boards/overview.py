@@ -7,6 +7,7 @@ from panels import (
     BYTES_A_SECOND,
     COUNT,
     FAULTS,
+    LOW_IS_BAD,
     ORANGE,
     RATIO,
     RED,
@@ -108,7 +109,8 @@ BOARD = page(
             "The host with the smallest part of its RAM still to be had without swapping. Below 10 % a burst of work"
             " can begin to swap; below 5 % it does.",
             RATIO,
-            f"1 - max(1 - {every('vmem_host_mem_available_bytes')} / {every('vmem_host_mem_total_bytes')})",
+            f"min({every('vmem_host_mem_available_bytes')} / {every('vmem_host_mem_total_bytes')})",
+            LOW_IS_BAD,
         ),
         figure(
             "Groups without a process",
@@ -138,8 +140,8 @@ BOARD = page(
         listing(
             "Cgroups in trouble",
             "Containers and services above 90 % of their limit, with a process killed in the time shown, waiting for"
-            " the disk, or stalled for more than 1 % of the time. Click a cgroup for its dashboard. Stalled is counted"
-            " by cgroup v2 alone.",
+            " the disk, or stalled for more than 1 % of the time (counted by cgroup v2 alone). Bad: near the limit and"
+            " waiting for the disk at once: the OOM killer is next. Click a cgroup for its dashboard.",
             ("cgroup", "group", "instance"),
             Column("Of its limit", _of_trouble(OF_LIMIT), RATIO, steps((NEAR, ORANGE), (0.97, RED)), decimals=0),
             Column("Killed", _of_trouble(KILLS), COUNT, steps((0.5, RED)), decimals=0),

@@ -8,6 +8,7 @@ from panels import (
     COUNT,
     FAULTS,
     ORANGE,
+    RATIO,
     RED,
     SECONDS,
     Column,
@@ -107,10 +108,10 @@ BOARD = page(
         ),
         figure(
             "A limit to set",
-            "The most RAM that the group held in the last day, and 20 % of headroom. A limit below this will be hit by"
-            " ordinary work; one far above it protects nobody.",
+            "The most that the group held in RAM and in swap in the last day, and 20 % of headroom. A limit below this"
+            " will be hit by ordinary work; one far above it protects nobody. Of a group that leaks it says nothing.",
             BYTES,
-            f"1.2 * max_over_time({RESIDENT}[1d])",
+            f"1.2 * (max_over_time({RESIDENT}[1d]) + max_over_time({SWAP}[1d]))",
             width=3,
         ),
     ),
@@ -234,9 +235,9 @@ BOARD = page(
         ),
         graph(
             "CPU",
-            "Processors that the group keeps busy. Bad: system time that rises with page faults: the kernel is busy"
-            " with memory, not with the group's work.",
-            COUNT,
+            "Processor time that the group takes; 100 % is one processor. Bad: system time that rises with page faults:"
+            " the kernel is busy with memory, not with the group's work.",
+            RATIO,
             Line(rate(group("vmem_process_cpu_seconds_total", 'mode="user"')), "user", "blue"),
             Line(rate(group("vmem_process_cpu_seconds_total", 'mode="system"')), "system", "red"),
             stacked=True,

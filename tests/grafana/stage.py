@@ -85,9 +85,7 @@ def in_background(line: str) -> str:
 
 
 @contextmanager
-def stage(
-    directory: Path, config: str, *, top: str = "", captured: bool = False, swap: int = 256
-) -> Iterator[Stage]:
+def stage(directory: Path, config: str, *, top: str = "", captured: bool = False, swap: int = 256) -> Iterator[Stage]:
     """Set a stage, with swap of so many MiB where the machine has none.
 
     In the configuration {top} stands for the path of the cgroup that holds the stage's others.

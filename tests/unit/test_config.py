@@ -245,7 +245,8 @@ MISTAKES = [
     ),
     (
         entry("exclude: {cmdline: ['*']}"),
-        "3: processes[0].exclude.cmdline[0]: found '*' (nothing to repeat at position 0), expected a regular expression",
+        "3: processes[0].exclude.cmdline[0]: found '*' (nothing to repeat at position 0), expected a regular"
+        " expression",
     ),
     (
         entry("exclude: {name: a}"),

@@ -1,4 +1,4 @@
-"""A /proc on disk that a test changes at will, written from a process that a real kernel showed, and who looks at it."""
+"""A /proc on disk that a test changes at will, written from a process that a real kernel showed."""
 
 import os
 import re
