@@ -5,7 +5,7 @@ from __future__ import annotations
 import pwd
 import re
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar
 
 from exporter.kernel.cgroup import memory_path
 from exporter.kernel.read import link, read
@@ -32,13 +32,7 @@ class _Once(Generic[T]):
     def __init__(self, read: Callable[[Any], T]) -> None:
         self._read = read
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> _Once[T]: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> T: ...
-    def __get__(self, instance: object | None, owner: type) -> T | _Once[T]:
-        if instance is None:
-            return self
+    def __get__(self, instance: object, owner: type) -> T:
         value = instance.__dict__[self._read.__name__] = self._read(instance)
         return value
 

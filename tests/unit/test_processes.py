@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from support.page import of, series
 from unit.tree import FIXTURES, HZ, KERNELS, Shown, Tree, Watch, ordinary_user, when_opened
 
+from exporter.watch import processes
+
 BY_COMM = "processes: [{name: '{comm}'}]"
 AB = "processes: [{name: ab, comm: [a, b]}, {name: c, comm: [c]}]"
 BOTH = pytest.mark.parametrize("keep_open", [0, 100], ids=["opened each time", "kept open"])
@@ -834,3 +836,65 @@ def test_files_are_kept_open_for_so_many_and_closed_when_they_go(tree: Tree) -> 
     watch.reload("processes: []")
     watch.scrape()
     assert descriptors() == 0
+
+
+def test_files_that_cannot_be_kept_open_are_read_by_name(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep(path: str) -> int | None:
+        return None if path.endswith("/status") else os.open(path, os.O_RDONLY)
+
+    monkeypatch.setattr(processes, "keep", keep)
+    tree.process(10, b"a", minflt=3)
+    watch = Watch(tree, AB, keep_open=5)
+    open_before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        page = watch.scrape()
+    assert (page.counts["ab"], page.of("ab", "minor_page_faults_total")) == (1, 3)
+    assert len(os.listdir("/proc/self/fd")) == open_before
+
+
+def test_a_process_that_goes_between_its_two_kept_files(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree.process(10, b"a", minflt=3)
+    watch = Watch(tree, AB, keep_open=5)
+    watch.scrape()
+    watch.scrape()
+    kept = processes.again
+    answers: list[bytes | None] = []
+
+    def again(fd: int, owner: object) -> bytes | None:
+        answers.append(kept(fd, owner) if not answers else None)
+        return answers[-1]
+
+    monkeypatch.setattr(processes, "again", again)
+    tree.remove(10)
+    # The listing still has it, as it has when a process goes while it is read.
+    monkeypatch.setattr(processes, "listing", lambda path: ["1", "10"])
+    page = watch.scrape()
+    assert len(answers) == 2
+    assert (page.counts["ab"], page.of("ab", "minor_page_faults_total")) == (0, 3)
+    assert page.errors("ab") == {}
+
+
+def test_only_so_many_groups_are_remembered(tree: Tree) -> None:
+    watch = Watch(tree, "{processes: [{name: '{comm}', comm: [a, b, c, d, e, f, g, h, i, j, k, l]}], max_groups: 1}")
+    for comm in "abcdefghijkl":
+        tree.process(10, comm.encode(), minflt=5, starttime=1000 * HZ + ord(comm))
+        tree.last_pid(ord(comm))
+        watch.scrape()
+        tree.remove(10)
+        watch.scrape()
+    tree.process(10, b"a", minflt=1, starttime=2000 * HZ)
+    assert watch.scrape().of("a", "minor_page_faults_total") == 1
+    tree.remove(10)
+    watch.scrape()
+    tree.process(10, b"l", minflt=1, starttime=3000 * HZ)
+    assert watch.scrape().of("l", "minor_page_faults_total") == 6
+
+
+def test_a_bug_in_matching_is_the_collectors_failure(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decide(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(processes, "decide", decide)
+    tree.process(10, b"a")
+    with pytest.raises(ZeroDivisionError):
+        Watch(tree, AB).scrape()
