@@ -1,23 +1,31 @@
-"""The command: flags as the ecosystem has them, subcommands, signals, exit codes.
+"""The command: flags as the ecosystem has them, subcommands, exit codes.
 
-Exit codes: 0 as asked, 2 for what the user can mend (a flag, the configuration, an address in use).
+Exit codes: 0 as asked, 2 for what the user can mend (a flag, the configuration, an address in use); a command of its
+own may have more.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import logging
-import os
 import platform
-import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
 from exporter import __version__
 from exporter.errors import ConfigError, UsageError
 
 DEFAULT_ADDRESS = ":10987"
+
+COMMANDS = {
+    "check-config": "say what is wrong with a configuration file",
+    "once": "print one scrape",
+}
+"""Each is a module of `exporter.commands`, imported only when it is asked for."""
+
+SERVE = "serve"
+"""What is run without a command."""
 
 
 def _flags() -> argparse.ArgumentParser:
@@ -49,11 +57,13 @@ def _flags_behind() -> argparse.ArgumentParser:
     """The same flags behind a command, where one that isn't given leaves what was given before."""
     flags = _flags()
     for action in flags._actions:
+        # The help still says what the default before the command is.
+        action.help = (action.help or "") % {"default": action.default}
         action.default = argparse.SUPPRESS
     return flags
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     flags = _flags()
     parser = argparse.ArgumentParser(
         prog="vmem-exporter",
@@ -75,110 +85,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands (without one it serves)")
-    check = commands.add_parser("check-config", help="say what is wrong with a configuration file")
-    check.add_argument("file", metavar="FILE")
-    commands.add_parser("once", parents=[_flags_behind()], help="print one scrape")
+    for name, help in COMMANDS.items():
+        if name in arguments:
+            module = _module(name)
+            parents = [_flags_behind()] if module.TAKES_FLAGS else []
+            module.arguments(commands.add_parser(name, help=help, description=module.__doc__, parents=parents))
+        else:
+            commands.add_parser(name, help=help)
     return parser
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"exporter.commands.{command.replace('-', '_')}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns its exit code."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser(given).parse_args(given)
     try:
         if platform.system() != "Linux":
             raise UsageError(f"found {platform.system()}, expected Linux: the kernel's files are what is exported")
-        if options.command == "check-config":
-            return _check_config(options.file)
-        return _once(options) if options.command == "once" else _serve(options)
+        code: int = _module(options.command or SERVE).run(options)
+        return code
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
     except UsageError as error:
         print(f"vmem-exporter: {error}", file=sys.stderr)
     return 2
-
-
-# What follows imports what it needs when it needs it: --version and a wrong flag are answered at once, and a system
-# that isn't Linux gets its one line.
-
-
-def _check_config(path: str) -> int:
-    from exporter.config import load
-
-    config = load(path)
-    print(f"{path}: OK, watches {config.summary}")
-    return 0
-
-
-def _service(options: argparse.Namespace) -> object:
-    from exporter.collectors import build, keep_open_default
-    from exporter.config import DEFAULT, load
-    from exporter.service import Service
-
-    path = options.config_file
-    keep_open = keep_open_default() if options.keep_open is None else options.keep_open
-    return Service(
-        build(options.procfs, options.sysfs, options.cgroupfs, keep_open), lambda: load(path) if path else DEFAULT
-    )
-
-
-def _once(options: argparse.Namespace) -> int:
-    from exporter import logs
-    from exporter.service import Service
-
-    logs.set_up(options.log_level, options.log_format)
-    service = _service(options)
-    assert isinstance(service, Service)
-    try:
-        sys.stdout.write(service.page())
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has seen enough; what Python would flush at its end has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
-
-
-def _serve(options: argparse.Namespace) -> int:
-    from exporter import logs
-    from exporter.service import Service
-    from exporter.web.app import App
-    from exporter.web.server import Server
-
-    logs.set_up(options.log_level, options.log_format)
-    log = logging.getLogger(__name__)
-    if not options.telemetry_path.startswith("/"):
-        raise UsageError(f"--web.telemetry-path: found {options.telemetry_path!r}, expected a path that starts with /")
-    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-    # Blocked here, and so in every thread, they wait for sigwait below.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    service = _service(options)
-    assert isinstance(service, Service)
-    addresses = options.listen or [DEFAULT_ADDRESS]
-    server = Server(App(service, options.telemetry_path, lifecycle=options.lifecycle), addresses)
-    log.info("vmem-exporter %s watches %s", __version__, service.config.summary)
-    for address in addresses:
-        shown = f"localhost{address}" if address.startswith(":") else address
-        log.info("serving at http://%s%s", shown, options.telemetry_path)
-    ended: list[bool] = []
-
-    def on_end() -> None:
-        ended.append(True)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    # A scrape makes thousands of objects and drops them; looking through what stays for cycles, again and again, took
-    # a fifth of its time.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-    server.start(on_end)
-    while (received := signal.sigwait(signals)) == signal.SIGHUP:
-        try:
-            service.reload()
-        except ConfigError:
-            continue
-    if ended:
-        raise UsageError("the HTTP server ended by itself, see the log")
-    log.info("ended by %s", signal.Signals(received).name)
-    # Threads that wait for the kernel can't be waited for.
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import platform
 import threading
@@ -16,10 +17,11 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from exporter import __version__
 from exporter.catalog import itself
 from exporter.catalog.declare import Family
-from exporter.collectors import Collector
+from exporter.collectors import Collector, keep_open_default
+from exporter.collectors import build as build_collectors
 from exporter.collectors.itself import show_process
 from exporter.collectors.page import Page
-from exporter.config import Config
+from exporter.config import DEFAULT, Config, load
 from exporter.errors import ConfigError, UsageError, VmemError
 from exporter.exposition import EOF, render
 from exporter.lane import Lane, Stuck
@@ -151,3 +153,11 @@ class Service:
         else:
             self._failing.pop(name, None)
         return not text
+
+
+def build(options: argparse.Namespace) -> Service:
+    """The service that the command line asks for. Raises ConfigError."""
+    path = options.config_file
+    keep_open = keep_open_default() if options.keep_open is None else options.keep_open
+    made = build_collectors(options.procfs, options.sysfs, options.cgroupfs, keep_open)
+    return Service(made, lambda: load(path) if path else DEFAULT)

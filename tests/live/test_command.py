@@ -76,6 +76,13 @@ def test_once_takes_its_flags_before_and_behind_its_name(tmp_path: Path) -> None
         assert counts == {series("vmem_process_count", group="fixed")}, arguments
 
 
+def test_a_command_says_what_it_takes() -> None:
+    for arguments, expected in (["--help"], "check-config"), (["once", "--help"], "(default: /proc)"):
+        answer = run(COMMAND, *arguments)
+        assert (answer.returncode, answer.stderr) == (0, "")
+        assert expected in answer.stdout
+
+
 def test_once_into_a_pipe_that_closes_is_no_error() -> None:
     with subprocess.Popen([COMMAND, "once"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -1,0 +1,61 @@
+"""The daemon: serve until SIGTERM or SIGINT, reload at SIGHUP."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import signal
+import sys
+
+from exporter import __version__
+from exporter.cli import DEFAULT_ADDRESS
+from exporter.errors import ConfigError, UsageError
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until a signal says otherwise. Raises ConfigError and UsageError before it serves."""
+    from exporter import logs
+    from exporter.service import build
+    from exporter.web.app import App
+    from exporter.web.server import Server
+
+    logs.set_up(options.log_level, options.log_format)
+    log = logging.getLogger(__name__)
+    if not options.telemetry_path.startswith("/"):
+        raise UsageError(f"--web.telemetry-path: found {options.telemetry_path!r}, expected a path that starts with /")
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    # Blocked here, and so in every thread, they wait for sigwait below.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    service = build(options)
+    addresses = options.listen or [DEFAULT_ADDRESS]
+    server = Server(App(service, options.telemetry_path, lifecycle=options.lifecycle), addresses)
+    log.info("vmem-exporter %s watches %s", __version__, service.config.summary)
+    for address in addresses:
+        shown = f"localhost{address}" if address.startswith(":") else address
+        log.info("serving at http://%s%s", shown, options.telemetry_path)
+    ended: list[bool] = []
+
+    def on_end() -> None:
+        ended.append(True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    # A scrape makes thousands of objects and drops them; looking through what stays for cycles, again and again, took
+    # a fifth of its time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    server.start(on_end)
+    while (received := signal.sigwait(signals)) == signal.SIGHUP:
+        try:
+            service.reload()
+        except ConfigError:
+            continue
+    if ended:
+        raise UsageError("the HTTP server ended by itself, see the log")
+    log.info("ended by %s", signal.Signals(received).name)
+    # Threads that wait for the kernel can't be waited for.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
