@@ -48,6 +48,7 @@ check: $(VENV)/installed ## lint, types, and whether generated files are up to d
 	$(BIN)/mypy
 	$(BIN)/python tools/metrics_doc.py --check
 	$(BIN)/python grafana/dashboards.py --check
+	$(BIN)/python tools/audit.py
 
 .PHONY: docs
 docs: $(VENV)/installed ## write the generated documents and dashboards again
@@ -66,3 +67,20 @@ golden: $(VENV)/installed ## write the golden pages again, to be looked at befor
 .PHONY: bench
 bench: $(VENV)/installed ## measure against peers and against the same reads in C; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+.PHONY: lock
+lock: $(VENV)/installed ## lock what the exporter depends on, with hashes; ARGS=--upgrade for newer versions
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml $(ARGS)
+
+.PHONY: sbom
+sbom: build/locked/installed ## list what an image holds beside the interpreter: build/sbom.cdx.json, in CycloneDX
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json \
+		build/locked
+
+build/locked/installed: requirements.lock pyproject.toml $(VENV)/installed
+	rm -rf build/locked
+	$(PYTHON) -m venv --without-pip build/locked
+	$(BIN)/python -m pip --python build/locked/bin/python install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip --python build/locked/bin/python install --quiet --no-deps .
+	touch $@
