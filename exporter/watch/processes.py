@@ -334,7 +334,8 @@ class Processes:
             answer = outcome
         elif isinstance(outcome, Stuck | ParseError | Refused):
             self.error(process.group, outcome)
-        elif isinstance(outcome, Exception):
+        else:
+            assert isinstance(outcome, Exception)
             raise outcome
         for error in answer.refused:
             self.error(process.group, error)

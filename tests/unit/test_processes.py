@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.page import of, series
 from unit.tree import FIXTURES, HZ, KERNELS, Shown, Tree, Watch, ordinary_user, when_opened
 
-from exporter.watch import processes
+from exporter.watch import processes, smaps
 
 BY_COMM = "processes: [{name: '{comm}'}]"
 AB = "processes: [{name: ab, comm: [a, b]}, {name: c, comm: [c]}]"
@@ -898,3 +898,13 @@ def test_a_bug_in_matching_is_the_collectors_failure(tree: Tree, monkeypatch: py
     tree.process(10, b"a")
     with pytest.raises(ZeroDivisionError):
         Watch(tree, AB).scrape()
+
+
+def test_a_bug_in_the_reading_of_smaps_is_the_collectors_failure(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rollup(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(smaps, "smaps_rollup", rollup)
+    (tree.process(10, b"a") / "smaps_rollup").write_bytes(b"")
+    with pytest.raises(ZeroDivisionError):
+        Watch(tree, "processes: [{name: a, comm: [a], smaps: true}]").scrape()
