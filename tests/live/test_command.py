@@ -29,7 +29,16 @@ def test_make_run_says_in_its_first_lines_what_it_watches_and_the_address_to_ope
     address, log = free_address(), tmp_path / "log"
     # What an outer make leaves in the environment is not this one's business.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    command = [make, "--silent", "-C", str(CHECKOUT), "run", f"ARGS=--web.listen-address={address}"]
+    # In the environment of the tests: making another one takes its time, and pip may have something to say.
+    command = [
+        make,
+        "--silent",
+        "-C",
+        str(CHECKOUT),
+        "run",
+        f"VENV={sys.prefix}",
+        f"ARGS=--web.listen-address={address}",
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
