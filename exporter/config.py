@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from string import Formatter
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from exporter.catalog import METRICS
-from exporter.errors import ConfigError
 from exporter.watch.glob import compile_glob
 from exporter.watch.presets import PRESETS
+from exporter.yaml_reader import Invalid, Read, Reader, bind, compose, join, read_bytes
 
 COMM_BYTES = 15
 """TASK_COMM_LEN of the kernel, less the closing zero byte."""
@@ -27,8 +27,6 @@ FACTS = ("comm", "exe", "user", "cgroup")
 
 OTHER = "other"
 """The group of everything beyond max_groups."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,93 +128,20 @@ def variables(name: str) -> Iterator[str]:
 
 def load(path: str) -> Config:
     """Read a configuration file. Raises ConfigError with all that is wrong in it."""
-    try:
-        with open(path, "rb") as file:
-            text = file.read()
-    except OSError as error:
-        raise ConfigError([f"{path}: found {error.strerror}, expected a readable YAML file"]) from None
-    return parse(text, path)
+    return parse(read_bytes(path), path)
 
 
 def parse(text: bytes, path: str) -> Config:
     """Parse the bytes of a configuration file; `path` is for the errors. Raises ConfigError."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        found = (error.problem or error.context or "nothing").removeprefix("found ")
-        raise ConfigError([f"{path}:{line}: found {_printable(found)}, expected YAML"]) from None
-    except yaml.reader.ReaderError as error:
-        line = text[: error.position].count(b"\n") + 1
-        raise ConfigError([f"{path}:{line}: found {str(error).splitlines()[0]}, expected YAML in UTF-8"]) from None
-    except (RecursionError, ValueError, OverflowError) as error:
-        raise ConfigError([f"{path}:1: found what can't be read ({_printable(str(error))}), expected YAML"]) from None
+    root = compose(text, path)
     reader = _Reader(path)
     config = Config() if root is None else reader.config(root)
-    if reader.problems:
-        raise ConfigError([text for _, text in sorted(reader.problems, key=lambda problem: problem[0])])
+    reader.check()
     return config
 
 
-class _Invalid(Exception):
-    """A value that has been reported; the rest of the file is still read."""
-
-
-class _Reader:
-    """Walks the nodes of one file and keeps what is wrong with them."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.problems: list[tuple[int, str]] = []
-
-    def problem(self, node: yaml.Node, key: str, found: object, expected: str) -> _Invalid:
-        line = node.start_mark.line + 1
-        where = f"{self.path}:{line}: {key}: " if key else f"{self.path}:{line}: "
-        self.problems.append((line, f"{where}found {found}, expected {expected}"))
-        return _Invalid()
-
-    # The kinds of value. Each gives the value, or reports and raises _Invalid.
-
-    def mapping(
-        self, node: yaml.Node, key: str, known: Mapping[str, Any] | None
-    ) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        if not isinstance(node, yaml.MappingNode):
-            raise self.problem(node, key, _shown(node), "a mapping")
-        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
-        for key_node, value_node in node.value:
-            name = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else _shown(key_node)
-            if known is not None and name not in known:
-                self.problem(key_node, _join(key, name), "an unknown key", "one of " + ", ".join(known))
-            elif name in found:
-                self.problem(key_node, _join(key, name), "the key a second time", "each key once")
-            else:
-                found[name] = (key_node, value_node)
-        return found
-
-    def items(self, node: yaml.Node, key: str) -> list[tuple[str, yaml.Node]]:
-        if not isinstance(node, yaml.SequenceNode):
-            raise self.problem(node, key, _shown(node), "a list")
-        return [(f"{key}[{i}]", item) for i, item in enumerate(node.value)]
-
-    def string(self, node: yaml.Node, key: str) -> str:
-        if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:str":
-            raise self.problem(node, key, _shown(node), "a string (in quotes where YAML would read another type)")
-        text = str(node.value)
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise self.problem(node, key, ascii(text), "characters of Unicode, no surrogates")
-        return text
-
-    def boolean(self, node: yaml.Node, key: str) -> bool:
-        if not isinstance(node, yaml.ScalarNode) or node.tag != "tag:yaml.org,2002:bool":
-            raise self.problem(node, key, _shown(node), "true or false")
-        return str(node.value).lower() in ("true", "yes", "on")
-
-    def count(self, node: yaml.Node, key: str) -> int:
-        text = str(node.value) if isinstance(node, yaml.ScalarNode) else ""
-        if not re.fullmatch("[1-9][0-9]{0,5}", text) or node.tag != "tag:yaml.org,2002:int":
-            raise self.problem(node, key, _shown(node), "a whole number from 1 to 999999")
-        return int(text)
+class _Reader(Reader):
+    """The kinds of value that a configuration has."""
 
     def comm(self, node: yaml.Node, key: str) -> bytes:
         text = self.string(node, key)
@@ -258,46 +183,23 @@ class _Reader:
 
     # Lists of them, and the sections.
 
-    def each(self, node: yaml.Node, key: str, read: Callable[[yaml.Node, str], T]) -> tuple[T, ...]:
-        values = []
-        for item_key, item in self.items(node, key):
-            try:
-                values.append(read(item, item_key))
-            except _Invalid:
-                continue
-        return tuple(values)
-
-    def section(
-        self, node: yaml.Node, key: str, readers: Mapping[str, Callable[[yaml.Node, str], Any]]
-    ) -> dict[str, Any]:
-        """The values of a mapping, each read as its key wants; those that are wrong are reported and left out."""
-        values: dict[str, Any] = {}
-        for name, (_, value) in self.mapping(node, key, readers).items():
-            try:
-                values[name] = readers[name](value, _join(key, name))
-            except _Invalid:
-                continue
-        return values
-
     def labels(self, node: yaml.Node, key: str) -> tuple[tuple[str, str], ...]:
         taken = reserved_labels()
         values = []
         for name, (key_node, value_node) in self.mapping(node, key, None).items():
             if not re.fullmatch("(?!__)[a-zA-Z_][a-zA-Z0-9_]*", name):
-                self.problem(
-                    key_node, _join(key, name), repr(name), "a label name: letters, digits and _, not __ first"
-                )
+                self.problem(key_node, join(key, name), repr(name), "a label name: letters, digits and _, not __ first")
             elif name in taken:
-                self.problem(key_node, _join(key, name), "a label that the exporter sets", "another name")
+                self.problem(key_node, join(key, name), "a label that the exporter sets", "another name")
             else:
                 try:
-                    values.append((name, self.string(value_node, _join(key, name))))
-                except _Invalid:
+                    values.append((name, self.string(value_node, join(key, name))))
+                except Invalid:
                     continue
         return tuple(sorted(values))
 
-    def selectors(self) -> dict[str, Callable[[yaml.Node, str], Any]]:
-        kinds: dict[str, Callable[[yaml.Node, str], Any]] = {
+    def selectors(self) -> dict[str, Read[Any]]:
+        kinds: dict[str, Read[Any]] = {
             "comm": self.comm,
             "exe": self.glob,
             "argv0": self.glob,
@@ -305,10 +207,10 @@ class _Reader:
             "user": self.string,
             "cgroup": self.glob,
         }
-        return {name: _bind(self.each, kind) for name, kind in kinds.items()}
+        return {name: bind(self.each, kind) for name, kind in kinds.items()}
 
     def process(self, node: yaml.Node, key: str) -> ProcessEntry:
-        readers: dict[str, Callable[[yaml.Node, str], Any]] = {
+        readers: dict[str, Read[Any]] = {
             "name": self.name,
             **self.selectors(),
             "exclude": lambda node, key: Selectors(**self.section(node, key, self.selectors())),
@@ -323,8 +225,8 @@ class _Reader:
         values = self.section(node, key, readers)
         if "name" not in values:
             if len(self.problems) == before:
-                self.problem(node, _join(key, "name"), "no name", "the group's name")
-            raise _Invalid
+                self.problem(node, join(key, "name"), "no name", "the group's name")
+            raise Invalid
         select = Selectors(**{f.name: values.pop(f.name) for f in fields(Selectors) if f.name in values})
         entry = ProcessEntry(select=select, **values)
         captures = {name for pattern in select.cmdline for name in pattern.groupindex}
@@ -335,7 +237,7 @@ class _Reader:
                 if variable not in captures and variable not in FACTS:
                     found = f"{{{variable}}}"
                     wanted = "a named capture of this entry's cmdline, or " + ", ".join(f"{{{fact}}}" for fact in FACTS)
-                    self.problem(name_node, _join(key, "name"), found, wanted)
+                    self.problem(name_node, join(key, "name"), found, wanted)
         return entry
 
     def processes(self, node: yaml.Node, key: str) -> tuple[ProcessEntry, ...]:
@@ -343,7 +245,7 @@ class _Reader:
         for item_key, item in self.items(node, key):
             try:
                 entries.append((item, f"{item_key}.name", self.process(item, item_key)))
-            except _Invalid:
+            except Invalid:
                 continue
         seen: dict[str, int] = {}
         for item, name_key, entry in entries:
@@ -390,25 +292,25 @@ class _Reader:
                 "name": self.string,
                 "path": self.cgroup_path,
                 "preset": self.preset,
-                "exclude": _bind(self.each, self.glob),
+                "exclude": bind(self.each, self.glob),
                 "labels_from": self.captures,
                 "labels": self.labels,
                 "max_cgroups": self.count,
             },
         )
         if len(self.problems) > before:
-            raise _Invalid
+            raise Invalid
         if not values.get("name"):
-            raise self.problem(node, _join(key, "name"), "no name", "the group's name")
+            raise self.problem(node, join(key, "name"), "no name", "the group's name")
         if ("path" in values) == ("preset" in values):
             found = "both path and preset" if "path" in values else "neither path nor preset"
             raise self.problem(node, key, found, "one of them")
         if "preset" in values and "labels_from" in values:
-            raise self.problem(node, _join(key, "labels_from"), "it beside a preset", "the preset's own labels")
+            raise self.problem(node, join(key, "labels_from"), "it beside a preset", "the preset's own labels")
         entry = CgroupEntry(**{"labels_from": PRESETS.get(values.get("preset", "")), **values})
         twice = sorted(set(entry.labels_from.groupindex if entry.labels_from else ()) & dict(entry.labels).keys())
         if twice:
-            raise self.problem(node, _join(key, "labels"), f"{twice[0]!r}, which is captured", "another name")
+            raise self.problem(node, join(key, "labels"), f"{twice[0]!r}, which is captured", "another name")
         return entry
 
     def cgroups(self, node: yaml.Node, key: str) -> tuple[CgroupEntry, ...]:
@@ -427,7 +329,7 @@ class _Reader:
 
     def config(self, root: yaml.Node) -> Config:
         collectors = {f.name: self.boolean for f in fields(Collectors)}
-        readers: dict[str, Callable[[yaml.Node, str], Any]] = {
+        readers: dict[str, Read[Any]] = {
             "processes": self.processes,
             "cgroups": self.cgroups,
             "max_groups": self.count,
@@ -435,7 +337,7 @@ class _Reader:
         }
         try:
             return Config(**self.section(root, "", readers))
-        except _Invalid:
+        except Invalid:
             return Config()
 
 
@@ -443,24 +345,3 @@ def reserved_labels() -> frozenset[str]:
     """The labels that the exporter itself sets on what it watches, which an entry can't."""
     watched = ("vmem_process_", "vmem_pid_", "vmem_cgroup_")
     return frozenset(label for metric in METRICS.values() if metric.name.startswith(watched) for label in metric.labels)
-
-
-def _bind(
-    each: Callable[[yaml.Node, str, Callable[[yaml.Node, str], Any]], Any], kind: Callable[[yaml.Node, str], Any]
-) -> Callable[[yaml.Node, str], Any]:
-    return lambda node, key: each(node, key, kind)
-
-
-def _join(key: str, name: str) -> str:
-    return f"{key}.{_printable(name)}" if key else _printable(name)
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else ascii(text)
-
-
-def _shown(node: yaml.Node) -> str:
-    if isinstance(node, yaml.ScalarNode):
-        kind = node.tag.rsplit(":", 1)[-1]
-        return {"null": "nothing", "str": ascii(node.value)}.get(kind, f"{_printable(node.value)} ({kind})")
-    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
