@@ -47,12 +47,14 @@ check: $(VENV)/installed ## lint, types, and whether generated files are up to d
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/metrics_doc.py --check
+	$(BIN)/python tools/alerts_doc.py --check
 	$(BIN)/python grafana/dashboards.py --check
 	$(BIN)/python tools/audit.py
 
 .PHONY: docs
 docs: $(VENV)/installed ## write the generated documents and dashboards again
 	$(BIN)/python tools/metrics_doc.py
+	$(BIN)/python tools/alerts_doc.py
 	$(BIN)/python grafana/dashboards.py
 
 .PHONY: fixtures

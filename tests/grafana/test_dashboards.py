@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import promql_parser
@@ -16,6 +15,7 @@ import yaml
 from grafana.viewer import FOLDER, ROOT, Json, boards, panels
 from prometheus_client.parser import text_string_to_metric_families
 from support.exporter import COMMAND
+from support.promql import metric, parts, selectors
 
 from exporter.catalog import METRICS
 
@@ -34,29 +34,9 @@ SEEN = 4
 """Words, at least, that tell what a bad shape looks like."""
 
 
-def parsed(query: str) -> promql_parser.Expr:
-    """A query, with something of the right kind for each variable. ValueError where it isn't PromQL."""
-    return promql_parser.parse(re.sub(r"\$\w+", lambda found: "5m" if found[0][1:] in BUILT_IN else "x", query))
-
-
-def parts(node: promql_parser.Expr) -> Iterator[promql_parser.Expr]:
-    """A query's expression and all that it is made of."""
-    yield node
-    for name in ("lhs", "rhs", "expr", "param", "vector_selector"):
-        if (below := getattr(node, name, None)) is not None:
-            yield from parts(below)
-    for argument in getattr(node, "args", None) or ():
-        yield from parts(argument)
-
-
-def selectors(query: str) -> list[promql_parser.VectorSelector]:
-    return [part for part in parts(parsed(query)) if isinstance(part, promql_parser.VectorSelector)]
-
-
-def metric(selector: promql_parser.VectorSelector) -> str:
-    """The metric of a selector, which must name one."""
-    assert selector.name, selector.prettify()
-    return str(selector.name)
+def filled(query: str) -> str:
+    """A query, with something of the right kind for each variable."""
+    return re.sub(r"\$\w+", lambda found: "5m" if found[0][1:] in BUILT_IN else "x", query)
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +108,13 @@ def test_panels_lie_side_by_side_without_a_gap(board: Json) -> None:
 
 @pytest.mark.parametrize("query", sorted({query for _, _, query in QUERIES}))
 def test_a_query_is_right_in_itself(query: str, on_the_page: set[str]) -> None:
-    for selector in selectors(query):
+    for selector in selectors(filled(query)):
         name = metric(selector)
         assert name in METRICS or name in on_the_page or name in OF_PROMETHEUS
         if name in METRICS:
             labels = {matcher.name for matcher in selector.matchers.matchers}
             assert labels <= {"job", "instance", *METRICS[name].labels}
-    for call in parts(parsed(query)):
+    for call in parts(promql_parser.parse(filled(query))):
         if isinstance(call, promql_parser.Call):
             names = [metric(part) for part in parts(call) if isinstance(part, promql_parser.VectorSelector)]
             counters = [name.endswith("_total") for name in names]
@@ -167,7 +147,7 @@ def test_variables_ask_for_metrics_that_are_there(board: Json) -> None:
             match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
             assert match
             assert match[2] == variable["name"]
-            for selector in selectors(match[1]):
+            for selector in selectors(filled(match[1])):
                 names = [selector.name] if selector.name else re.findall(r"vmem_\w+", match[1])
                 assert names
                 assert all(name in METRICS or name in OF_PROMETHEUS for name in names)

@@ -17,6 +17,8 @@ REQUIRE_ALL = "VMEM_TESTS_REQUIRE_ALL"
 PACKAGES = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
     "prometheus-process-exporter": "prometheus-process-exporter",
     "prometheus-node-exporter": "prometheus-node-exporter",
     "stress-ng": "stress-ng",
