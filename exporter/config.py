@@ -51,6 +51,7 @@ class ProcessEntry:
     labels: tuple[tuple[str, str], ...] = ()
     smaps: bool = False
     oom_score: bool = False
+    delays: bool = False
     per_process: bool = False
     by_cgroup: bool = False
     max_processes: int = 20
@@ -217,6 +218,7 @@ class _Reader(Reader):
             "labels": self.labels,
             "smaps": self.boolean,
             "oom_score": self.boolean,
+            "delays": self.boolean,
             "per_process": self.boolean,
             "by_cgroup": self.boolean,
             "max_processes": self.count,

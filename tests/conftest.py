@@ -85,6 +85,13 @@ def huge_pages() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def delay_accounting() -> Iterator[None]:
+    """Have delays accounted for, of the processes that are started from here on."""
+    with allowed("the right to account for delays", borrow.delay_accounting()):
+        yield
+
+
 @contextmanager
 def memory_cgroup() -> Iterator[Cgroup]:
     hierarchy = Hierarchy.of_this_machine()

@@ -36,6 +36,7 @@ PAGES = Unit(os.sysconf("SC_PAGE_SIZE"))
 TICKS = Unit(1, os.sysconf("SC_CLK_TCK"))
 PERCENT = Unit(1, 100)
 MICROSECONDS = Unit(1, 1_000_000)
+NANOSECONDS = Unit(1, 1_000_000_000)
 
 
 @lru_cache(maxsize=2048)

@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 from exporter.catalog.declare import (
     KIB,
     METRICS,
+    NANOSECONDS,
     TICKS,
     Column,
     Key,
@@ -188,6 +189,35 @@ class SmapsRollup(NamedTuple):
     ] = None
 
 
+class Delays(NamedTuple):
+    """struct taskstats, by thread group (include/uapi/linux/taskstats.h). Nanoseconds; ended threads included."""
+
+    swapin_delay_total: Annotated[
+        N,
+        Key("swapin_delay_total", NANOSECONDS),
+        total(
+            "vmem_process_delay_seconds_total",
+            "Time that the group's threads waited for memory, by what they waited for, each thread's time counted:",
+            cause="swapin",
+        ),
+    ] = None
+    freepages_delay_total: Annotated[
+        N,
+        Key("freepages_delay_total", NANOSECONDS, since="2.6.28"),
+        total("vmem_process_delay_seconds_total", cause="reclaim"),
+    ] = None
+    thrashing_delay_total: Annotated[
+        N,
+        Key("thrashing_delay_total", NANOSECONDS, since="4.20"),
+        total("vmem_process_delay_seconds_total", cause="thrashing"),
+    ] = None
+    compact_delay_total: Annotated[
+        N,
+        Key("compact_delay_total", NANOSECONDS, since="5.19"),
+        total("vmem_process_delay_seconds_total", cause="compaction"),
+    ] = None
+
+
 COUNT = gauge(
     "vmem_process_count",
     "Processes in the group now, zombies included; 0 for a configured group that has none.",
@@ -198,6 +228,7 @@ STAT = columns(Stat, "/proc/PID/stat", "group")
 STATUS = columns(Status, "/proc/PID/status", "group")
 OOM_SCORE = columns(OomScore, "/proc/PID", "group")
 SMAPS_ROLLUP = columns(SmapsRollup, "/proc/PID/smaps_rollup", "group")
+DELAYS = columns(Delays, "taskstats over netlink", "group")
 READ_ERRORS = counter(
     "vmem_process_read_errors_total",
     "Reads of a process that was there and could not be read, by reason; the group is empty where the process could"
@@ -242,3 +273,4 @@ def _of_one(*parts: Column) -> tuple[Column, ...]:
 ROW_OF_ONE = _of_one(*ROW)
 OOM_SCORE_OF_ONE = _of_one(*OOM_SCORE)
 SMAPS_ROLLUP_OF_ONE = _of_one(*SMAPS_ROLLUP)
+DELAYS_OF_ONE = _of_one(*DELAYS)

@@ -14,6 +14,7 @@ from exporter.errors import ParseError, Refused
 from exporter.kernel.read import read
 from exporter.kernel.text import number
 from exporter.kernel.uptime import boot_time
+from exporter.watch.delays import DelayReader
 from exporter.watch.groups import Group, Key
 from exporter.watch.processes import Process, Processes, Row
 from exporter.watch.smaps import Smaps
@@ -46,6 +47,8 @@ class ProcessCollector:
         self._procfs = procfs
         self._processes = Processes(procfs, _COUNTER_PLACES, keep_open)
         self._smaps = Smaps(procfs)
+        self._delays = DelayReader(procfs)
+        self._delays_known = False
         self._series: dict[Key, list[tuple[Metric, str]]] = {}
         self._boot = 0
         self._config: Config | None = None
@@ -66,6 +69,7 @@ class ProcessCollector:
         found |= {group: self._read(group) for group in self._processes.moved()}
         self._read_smaps(found)
         groups = list(self._processes.groups)
+        self._delays_known = self._delays.refresh(self._processes, [g for g in groups if g.entry and g.entry.delays])
         for group in groups:
             self._show(page, group, found.get(group) or self._read(group))
         self._series = {group.key: self._series[group.key] for group in groups}
@@ -122,6 +126,12 @@ class ProcessCollector:
             if readings:
                 oldest = min(reading.at for reading in readings.values())
                 page.add(catalog.SMAPS_AGE, labels, self._processes.uptime - oldest)
+        if entry.delays and self._delays_known:
+            waited = self._delays.readings
+            self._record(page, catalog.DELAYS, labels, [self._delays.sums(group)])
+            # The group's are counters of its own; what is left is to show those of one process.
+            delays: Rows = {process: waited[process] for process in members if process in waited}
+            records.append(((), catalog.DELAYS_OF_ONE, delays))
         for columns, _, rows in records:
             if rows or not members:
                 self._record(page, columns, labels, list(rows.values()))

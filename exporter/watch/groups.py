@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from exporter.catalog.declare import Pairs
+from exporter.catalog.process import Delays
 from exporter.config import OTHER, Config, ProcessEntry
 from exporter.watch.ledger import Ledger
 
@@ -27,13 +28,14 @@ _OTHER: Key = (OTHER, ())
 class Group:
     """One group: its labels, its members and its counters; `entry` is None for "other"."""
 
-    __slots__ = ("entry", "errors", "key", "ledger", "members")
+    __slots__ = ("delays", "entry", "errors", "key", "ledger", "members")
 
     def __init__(self, key: Key, entry: ProcessEntry | None, counters: int) -> None:
         self.key = key
         self.entry = entry
         self.members: dict[Process, None] = {}
         self.ledger = Ledger(counters)
+        self.delays = Ledger(len(Delays._fields))
         self.errors = Counter(dict.fromkeys(REASONS, 0))
 
     @property

@@ -109,7 +109,8 @@ class Processes:
         self._no_pids: set[str] = set()
         self._unreadable: dict[str, float] = {}
         self._due: list[tuple[float, str]] = []
-        self._refresh = 0
+        self.refreshes = 0
+        """How often it was brought up to date: what `Process.first` counts."""
         self._uptime = 0.0
         self._changed: dict[Process, None] = {}
         self._gone: list[str] = []
@@ -140,7 +141,7 @@ class Processes:
         """Find what came and went, and who is who. Raises ParseError."""
         path = f"{self._procfs}/uptime"
         now = uptime(read(path) or b"", path)
-        self._refresh += 1
+        self.refreshes += 1
         self._last_uptime, self._uptime = self._uptime, now
         # Names as they are listed: turning each into a number, as psutil.pids does, takes as long as the listing.
         listed = set(listing(self._procfs))
@@ -174,7 +175,7 @@ class Processes:
         """
         path = f"{self._procfs}/loadavg"
         last, self._last_pid = self._last_pid, last_pid(read(path) or b"", path)
-        if self._refresh == 1:
+        if self.refreshes == 1:
             return []
         if 0 <= self._last_pid - last <= len(self._table):
             return [pid for pid in map(str, range(last + 1, self._last_pid + 1)) if self._unwatched(pid)]
@@ -184,7 +185,7 @@ class Processes:
 
     def _unwatched(self, pid: str) -> bool:
         process = self._table.get(pid)
-        return process is not None and process.group is None and process.first != self._refresh
+        return process is not None and process.group is None and process.first != self.refreshes
 
     def read(self, group: Group) -> dict[Process, Row]:
         """Read every member of a group: the rows of those that could be read.
@@ -231,7 +232,7 @@ class Processes:
     def _count(self, group: Group, process: Process, new: Sequence[int | None]) -> None:
         counts = tuple(count or 0 for count in new)
         if not process.counts:
-            if process.first < self._refresh:
+            if process.first < self.refreshes:
                 group.ledger.join(counts)
         elif any(map(lt, counts, process.counts)):
             group.ledger.read(process.counts, counts)
@@ -293,13 +294,13 @@ class Processes:
             text = read(path)
             if text is None:
                 return None
-            process = Process(int(pid), text, task(text, path), self._refresh)
+            process = Process(int(pid), text, task(text, path), self.refreshes)
         except (ParseError, Refused) as error:
             self.error(None, error)
             self._unreadable[pid] = self._uptime + YOUNG
             return None
-        if self._refresh > 1 and process.starttime < int(self._last_uptime * TICKS.divide):
-            process.first = self._refresh - 1
+        if self.refreshes > 1 and process.starttime < int(self._last_uptime * TICKS.divide):
+            process.first = self.refreshes - 1
         self._table[pid] = process
         return process
 

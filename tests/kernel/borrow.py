@@ -1,4 +1,4 @@
-"""Swap and huge pages, taken from the machine that this runs on and given back."""
+"""Swap, huge pages and delay accounting, taken from the machine that this runs on and given back."""
 
 import subprocess
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SWAPFILE = Path("/swapfile")
+TASK_DELAYACCT = Path("/proc/sys/kernel/task_delayacct")
 NR_HUGEPAGES = Path("/proc/sys/vm/nr_hugepages")
 
 
@@ -36,3 +37,14 @@ def hugepages(count: int = 8) -> Iterator[None]:
         yield
     finally:
         NR_HUGEPAGES.write_text(str(before))
+
+
+@contextmanager
+def delay_accounting() -> Iterator[None]:
+    """Have the kernel account for delays, for a while. OSError without the right to."""
+    before = TASK_DELAYACCT.read_text()
+    TASK_DELAYACCT.write_text("1")
+    try:
+        yield
+    finally:
+        TASK_DELAYACCT.write_text(before)

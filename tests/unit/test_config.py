@@ -98,6 +98,7 @@ processes:
   labels: {z: '1', a: ''}
   smaps: true
   oom_score: yes
+  delays: true
   per_process: True
   by_cgroup: false
   max_processes: 999999
@@ -118,6 +119,7 @@ processes:
         labels=(("a", ""), ("z", "1")),
         smaps=True,
         oom_score=True,
+        delays=True,
         per_process=True,
         max_processes=999999,
     )
@@ -172,8 +174,8 @@ def test_a_summary_names_what_is_watched() -> None:
 
 TOP = "one of processes, cgroups, max_groups, collectors"
 KEYS = (
-    "one of name, comm, exe, argv0, cmdline, user, cgroup, exclude, labels, smaps, oom_score, per_process, by_cgroup,"
-    " max_processes"
+    "one of name, comm, exe, argv0, cmdline, user, cgroup, exclude, labels, smaps, oom_score, delays, per_process,"
+    " by_cgroup, max_processes"
 )
 STRING = "expected a string (in quotes where YAML would read another type)"
 COUNT = "expected a whole number from 1 to 999999"
