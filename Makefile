@@ -86,3 +86,13 @@ build/locked/installed: requirements.lock pyproject.toml $(VENV)/installed
 	$(BIN)/python -m pip --python build/locked/bin/python install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip --python build/locked/bin/python install --quiet --no-deps .
 	touch $@
+
+.PHONY: fuzz
+fuzz: MINUTES ?= 10
+fuzz: $(VENV)/installed ## fuzz the parsers and the configuration, MINUTES=10 each
+	$(BIN)/python -m pip install --quiet --group fuzz
+	for group in process host configuration; do nice $(BIN)/python tests/fuzz/run.py $$group $(MINUTES) || exit 1; done
+
+.PHONY: faults
+faults: $(VENV)/installed ## the tests of faults in full: every byte, every repetition
+	VMEM_TESTS_FULL=1 $(BIN)/python -m pytest -v tests/faults $(ARGS)

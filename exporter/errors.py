@@ -4,7 +4,8 @@
     ├── UsageError       what the user gave cannot be served: one line each, exit code 2
     │   └── ConfigError  a configuration file, with all of its problems
     ├── ParseError       a kernel file does not read as its format says
-    └── Refused          a kernel file is there and cannot be read
+    ├── Refused          a kernel file is there and cannot be read
+    └── Unavailable      the exporter itself is refused memory, threads or descriptors, or time: no page now
 
 A file that is not there is no error: reading it gives None.
 """
@@ -54,3 +55,7 @@ class Refused(VmemError):
     def below(self, folder: str) -> Refused:
         """The same of a file that was named from its folder."""
         return self if self.path.startswith("/") else Refused(f"{folder}/{self.path}", self.error)
+
+
+class Unavailable(VmemError):
+    """What a page needs is not to be had now: memory, a thread, a descriptor, or the time that it takes."""

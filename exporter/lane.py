@@ -2,15 +2,20 @@
 
 A read of some kernel files can wait for a lock that another process holds, without end. Such calls run in a thread
 beside the one that waits for them; one that doesn't come back is left behind with its thread, is known as stuck, and
-isn't tried again until it has come back.
+isn't tried again until it has come back. A thread that isn't left behind is kept for the next calls: to start one is
+what fails first where memory is short, and takes longer than most calls.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Hashable, Sequence
+from queue import SimpleQueue
 from typing import Final
+
+from exporter.errors import Unavailable
 
 
 class Stuck(Exception):
@@ -30,32 +35,60 @@ class _Batch:
         self.deadline = deadline
         self.done: list[tuple[Hashable, object]] = []
         self.finished = threading.Event()
+        self.failed: MemoryError | None = None
         self.left_behind = False
 
-    def run(self, lock: threading.Lock, stuck: set[Hashable]) -> None:
+    def run(self, lock: threading.Lock, stuck: set[Hashable]) -> bool:
+        """Whether the thread is not left behind with it."""
+        try:
+            self._work(lock)
+        except MemoryError as error:
+            self.failed = error
+        with lock:
+            if self.left_behind:
+                stuck.discard(self.jobs[len(self.done)][0])
+                return False
+            self.finished.set()
+        return True
+
+    def _work(self, lock: threading.Lock) -> None:
         for key, call in self.jobs:
             if time.monotonic() > self.deadline:
-                break
+                return
             try:
                 outcome = call()
             except Exception as error:  # the caller knows which ones are its own
                 outcome = error
             with lock:
                 if self.left_behind:
-                    stuck.discard(key)
                     return
                 self.done.append((key, outcome))
-        self.finished.set()
+
+
+_Batches = SimpleQueue[_Batch | None]
+
+
+def _work(batches: _Batches, lock: threading.Lock, stuck: set[Hashable]) -> None:
+    wanted = True
+    while wanted:
+        batch = batches.get()
+        wanted = batch is not None and batch.run(lock, stuck)
+        # What it holds is not to live until the next one comes.
+        del batch
 
 
 class Lane:
-    """Runs jobs one after the other beside the caller; at most `threads` of them may be stuck at a time."""
+    """Runs jobs one after the other beside the caller, of which there is one at a time.
+
+    At most `threads` of the jobs may be stuck at a time, and no more threads are there than that.
+    """
 
     def __init__(self, name: str, threads: int = 4) -> None:
         self._name = name
         self._threads = threads
         self._stuck: set[Hashable] = set()
         self._lock = threading.Lock()
+        self._batches: _Batches | None = None
 
     def run(
         self, jobs: Sequence[Job], *, patience: float, budget: float = float("inf")
@@ -63,7 +96,7 @@ class Lane:
         """Run the jobs, each for at most `patience` seconds; begin none when `budget` seconds are over.
 
         Gives (key, outcome) in order: what the call returned, the exception it raised, or STUCK. A job that was not
-        begun is not in the list.
+        begun is not in the list. Raises Unavailable where there is no memory or no thread for them.
         """
         deadline = time.monotonic() + budget
         with self._lock:
@@ -75,14 +108,32 @@ class Lane:
                 outcomes += [(key, STUCK) for key, _ in todo]
                 break
             batch = _Batch(todo, deadline)
-            threading.Thread(target=batch.run, args=(self._lock, self._stuck), name=self._name, daemon=True).start()
+            self._thread().put(batch)
             if self._wait(batch, patience):
+                if batch.failed:
+                    raise Unavailable("no memory for a reading") from batch.failed
                 return outcomes + batch.done
+            self._batches = None
             outcomes += batch.done
             key = todo[len(batch.done)][0]
             outcomes.append((key, STUCK))
             todo = todo[len(batch.done) + 1 :]
         return outcomes
+
+    def _thread(self) -> _Batches:
+        """Where a thread that has nothing to do takes its batches from."""
+        if self._batches is None:
+            batches: _Batches = SimpleQueue()
+            thread = threading.Thread(
+                target=_work, args=(batches, self._lock, self._stuck), name=self._name, daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise Unavailable(f"no thread for a reading: {error}") from None
+            weakref.finalize(self, batches.put, None).atexit = False
+            self._batches = batches
+        return self._batches
 
     def _wait(self, batch: _Batch, patience: float) -> bool:
         """Whether the batch finished; if it didn't, its present job is stuck and its thread left behind."""
@@ -91,7 +142,7 @@ class Lane:
             with self._lock:
                 if batch.finished.is_set():
                     return True
-                if len(batch.done) == seen:
+                if len(batch.done) == seen < len(batch.jobs):
                     batch.left_behind = True
                     self._stuck.add(batch.jobs[seen][0])
                     return False

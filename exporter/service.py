@@ -22,7 +22,7 @@ from exporter.collectors import build as build_collectors
 from exporter.collectors.itself import show_process
 from exporter.collectors.page import Page
 from exporter.config import DEFAULT, Config, load
-from exporter.errors import ConfigError, UsageError, VmemError
+from exporter.errors import ConfigError, Unavailable, UsageError, VmemError
 from exporter.exposition import EOF, render
 from exporter.lane import Lane, Stuck
 
@@ -34,13 +34,16 @@ SCRAPE_TIMEOUT = 10.0
 RESERVE = 0.5
 """Seconds of a scrape's time that are kept for writing and sending the page."""
 
+ITSELF, SCRAPE = "the exporter's own process", "a scrape"
+"""What else may fail, and is logged as a collector is."""
+
 
 @dataclass(slots=True)
 class _Flight:
     """A collection under way, and those who wait for it."""
 
     landed: threading.Event = field(default_factory=threading.Event)
-    families: list[Family] = field(default_factory=list)
+    families: list[Family] | None = None
 
 
 class Service:
@@ -78,46 +81,67 @@ class Service:
         return [collector for collector in self._collectors if getattr(self.config.collectors, collector.name)]
 
     def page(self, only: Sequence[str] = (), *, timeout: float = SCRAPE_TIMEOUT, openmetrics: bool = False) -> str:
-        """The page of metrics, of all collectors or of the named ones. Raises UsageError for a name that isn't on."""
+        """The page of metrics, of all collectors or of the named ones.
+
+        Raises UsageError for a name that isn't on, Unavailable where there is no memory or no time for a page.
+        """
         enabled = {collector.name for collector in self.enabled}
         for name in only:
             if name not in enabled:
                 known = any(collector.name == name for collector in self._collectors)
                 raise UsageError(f"{'disabled' if known else 'missing'} collector: {name}")
-        families = self._collected(frozenset(only or enabled), timeout)
-        client = generate_openmetrics(self._client) if openmetrics else generate_latest(self._client)  # type: ignore[no-untyped-call]
-        return (
-            render(families, openmetrics=openmetrics) + client.decode().removesuffix(EOF) + (EOF if openmetrics else "")
-        )
+        try:
+            families = self._collected(frozenset(only or enabled), time.monotonic() + timeout)
+            client = generate_openmetrics(self._client) if openmetrics else generate_latest(self._client)  # type: ignore[no-untyped-call]
+            text = render(families, openmetrics=openmetrics) + client.decode().removesuffix(EOF)
+        except (MemoryError, Unavailable) as error:
+            self._judge(SCRAPE, Unavailable(str(error) or "no memory"), Page())
+            raise Unavailable(str(error) or "no memory") from None
+        self._judge(SCRAPE, None, Page())
+        return text + EOF if openmetrics else text
 
-    def _collected(self, names: frozenset[str], timeout: float) -> list[Family]:
-        """The families of a collection. One that is under way already is shared."""
+    def _collected(self, names: frozenset[str], deadline: float) -> list[Family]:
+        """The families of a collection. One that is under way already is shared. Raises Unavailable."""
         with self._flights_lock:
             flight = self._flights.get(names)
             first = flight is None
             if flight is None:
                 flight = self._flights[names] = _Flight()
         if not first:
-            flight.landed.wait(timeout)
-            return flight.families
-        try:
-            with self._one_collection:
-                flight.families = self._collect(names, max(timeout - RESERVE, timeout / 2))
-        finally:
-            with self._flights_lock:
-                del self._flights[names]
-            flight.landed.set()
+            flight.landed.wait(deadline - time.monotonic())
+        else:
+            try:
+                flight.families = self._alone(names, deadline)
+            finally:
+                with self._flights_lock:
+                    del self._flights[names]
+                flight.landed.set()
+        if flight.families is None:
+            raise Unavailable("the collection under way gave no page in time")
         return flight.families
 
-    def _collect(self, names: frozenset[str], timeout: float) -> list[Family]:
+    def _alone(self, names: frozenset[str], deadline: float) -> list[Family]:
+        """Collect when nobody else does."""
+        timeout = deadline - time.monotonic()
+        if not self._one_collection.acquire(timeout=timeout):
+            raise Unavailable("the collection under way took all the time")
+        try:
+            return self._collect(names, deadline - min(RESERVE, timeout / 2))
+        finally:
+            self._one_collection.release()
+
+    def _collect(self, names: frozenset[str], deadline: float) -> list[Family]:
         config = self.config
         page = Page()
         page.add(itself.BUILD_INFO, (("version", __version__), ("python_version", platform.python_version())), 1)
         page.add(itself.RELOAD_SUCCESSFUL, (), int(self._reload_successful))
         page.add(itself.RELOAD_TIMESTAMP, (), self._reloaded)
-        show_process(page)
+        try:
+            show_process(page)
+            self._judge(ITSELF, None, page)
+        except VmemError as error:
+            self._judge(ITSELF, error, page)
         families: list[Family] = []
-        deadline = time.monotonic() + timeout
         collectors = [collector for collector in self._collectors if collector.name in names]
         for place, collector in enumerate(collectors):
             found, labels = Page(), (("collector", collector.name),)
@@ -127,31 +151,33 @@ class Service:
                 [(collector.name, lambda c=collector, p=found: c.collect(p, config))],  # type: ignore[misc]
                 patience=patience,
             )
-            success = self._judge(collector.name, outcome, found)
+            if isinstance(outcome, MemoryError | Unavailable):
+                raise outcome
+            success = self._judge(f"collector {collector.name}", outcome, found)
             page.add(itself.COLLECTOR_DURATION, labels, time.monotonic() - start)
             page.add(itself.COLLECTOR_SUCCESS, labels, int(success))
             if outcome is None:
                 families += found.families
         return families + page.families
 
-    def _judge(self, name: str, outcome: object, found: Page) -> bool:
+    def _judge(self, what: str, outcome: object, found: Page) -> bool:
         """Whether a collector read all it should; what it couldn't is logged once, until it changes."""
         if isinstance(outcome, Stuck | VmemError):
             text = str(outcome)
         elif isinstance(outcome, Exception):
             text = f"{type(outcome).__name__}: {outcome}"
-            if self._failing.get(name) != text:
-                log.error("collector %s: this is a bug", name, exc_info=outcome)
+            if self._failing.get(what) != text:
+                log.error("%s: this is a bug", what, exc_info=outcome)
         else:
             text = "; ".join(map(str, found.failures))
-        if text and self._failing.get(name) != text:
-            log.warning("collector %s: %s", name, text)
-        elif not text and name in self._failing:
-            log.info("collector %s reads all again", name)
+        if text and self._failing.get(what) != text:
+            log.warning("%s: %s", what, text)
+        elif not text and what in self._failing:
+            log.info("%s reads all again", what)
         if text:
-            self._failing[name] = text
+            self._failing[what] = text
         else:
-            self._failing.pop(name, None)
+            self._failing.pop(what, None)
         return not text
 
 

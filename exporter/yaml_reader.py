@@ -150,5 +150,5 @@ def shown(node: yaml.Node) -> str:
     """What a value is, in a few words."""
     if isinstance(node, yaml.ScalarNode):
         kind = node.tag.rsplit(":", 1)[-1]
-        return {"null": "nothing", "str": ascii(node.value)}.get(kind, f"{printable(node.value)} ({kind})")
+        return {"null": "nothing", "str": ascii(node.value)}.get(kind, f"{printable(node.value)} ({printable(kind)})")
     return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"

@@ -32,7 +32,6 @@ class Unit:
 
 ONE = Unit()
 KIB = Unit(1024)
-PAGES = Unit(os.sysconf("SC_PAGE_SIZE"))
 TICKS = Unit(1, os.sysconf("SC_CLK_TCK"))
 PERCENT = Unit(1, 100)
 MICROSECONDS = Unit(1, 1_000_000)

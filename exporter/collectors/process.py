@@ -12,7 +12,7 @@ from exporter.collectors.page import Page
 from exporter.config import Config
 from exporter.errors import ParseError, Refused
 from exporter.kernel.read import read
-from exporter.kernel.text import number
+from exporter.kernel.text import number, signed
 from exporter.kernel.uptime import boot_time
 from exporter.watch.delays import DelayReader
 from exporter.watch.groups import Group, Key
@@ -149,7 +149,8 @@ class ProcessCollector:
             path = f"{self._procfs}/{process.pid}/{file}"
             try:
                 text = read(path)
-                values.append(None if text is None else number(text, path))
+                parse = number if file == "oom_score" else signed
+                values.append(None if text is None else parse(text, path))
             except (ParseError, Refused) as error:
                 self._processes.error(process.group, error)
                 values.append(None)

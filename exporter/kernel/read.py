@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from exporter.errors import Refused
+from exporter.errors import Refused, Unavailable
 
 CAP = 1 << 20
 """Bytes that are read of one file at the most. The largest kernel file read here is a tenth of it."""
@@ -21,12 +21,21 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # ENODEV and EOPNOTSUPP: a cgroup that is being removed, or a file that this cgroup doesn't support, such as
 # memory.pressure with PSI off.
 _ABSENT = {errno.ENOENT, errno.ESRCH, errno.ENOTDIR, errno.ENODEV, errno.EOPNOTSUPP}
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+def _failure(path: str, error: OSError) -> Refused | Unavailable:
+    """What an error means that isn't absence: this file can't be read, or this process can read none at all."""
+    if error.errno in _EXHAUSTED:
+        return Unavailable(f"{path}: {error.strerror}")
+    return Refused(path, error)
 
 
 def read(path: str, *, dir_fd: int | None = None, cap: int = CAP) -> bytes | None:
     """The bytes of a kernel file; None where there is no such file, or its process or cgroup has gone.
 
-    Raises Refused where it is there and the kernel says no (EACCES, EPERM, EIO and the rest).
+    Raises Refused where it is there and the kernel says no (EACCES, EPERM, EIO and the rest), and Unavailable, as
+    everything here does, where it is this process that lacks descriptors or memory.
     """
     try:
         fd = os.open(path, _FLAGS, dir_fd=dir_fd)
@@ -37,7 +46,7 @@ def read(path: str, *, dir_fd: int | None = None, cap: int = CAP) -> bytes | Non
     except OSError as error:
         if error.errno in _ABSENT:
             return None
-        raise Refused(path, error) from None
+        raise _failure(path, error) from None
 
 
 def read_whole(path: str, dir_fd: int | None = None) -> bytes | None:
@@ -52,7 +61,7 @@ def read_whole(path: str, dir_fd: int | None = None) -> bytes | None:
     except OSError as error:
         if error.errno in _ABSENT:
             return None
-        raise Refused(path, error) from None
+        raise _failure(path, error) from None
 
 
 def _all(fd: int, cap: int) -> bytes:
@@ -88,7 +97,7 @@ def again(fd: int, owner: object) -> bytes | None:
     except OSError as error:
         if error.errno in _ABSENT:
             return None
-        raise Refused(str(owner), error) from None
+        raise _failure(str(owner), error) from None
 
 
 def close(fd: int | None) -> None:
@@ -105,7 +114,7 @@ def link(path: str) -> str | None:
         # EINVAL: a captured tree may hold a plain file where the kernel has a link.
         if error.errno in _ABSENT or error.errno == errno.EINVAL:
             return None
-        raise Refused(path, error) from None
+        raise _failure(path, error) from None
 
 
 def folders(path: str) -> list[str]:
@@ -121,7 +130,17 @@ def folders(path: str) -> list[str]:
     except OSError as error:
         if error.errno in _ABSENT:
             return []
-        raise Refused(path, error) from None
+        raise _failure(path, error) from None
+
+
+def size(path: str) -> int:
+    """What the kernel says is the size of a file or directory; 0 where it says nothing, or there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return 0
+        raise _failure(path, error) from None
 
 
 def exists(path: str) -> bool:
@@ -136,7 +155,7 @@ def opened(path: str) -> Iterator[int | None]:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         if error.errno not in _ABSENT:
-            raise Refused(path, error) from None
+            raise _failure(path, error) from None
         yield None
         return
     try:
@@ -157,4 +176,4 @@ def listing(path: str) -> list[str]:
     except OSError as error:
         if error.errno in _ABSENT:
             return []
-        raise Refused(path, error) from None
+        raise _failure(path, error) from None

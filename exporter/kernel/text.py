@@ -17,7 +17,6 @@ WORD = 1 << 64
 """No number of the kernel's is as large as this."""
 
 _PAIR = re.compile(rb"^([!-9;-~]+):?[ \t]+([0-9]{1,20})(?: kB)?$", re.M)
-_NUMBER = re.compile(rb"(-?[0-9]{1,20})\n")
 _LIST = re.compile(rb"(?:[0-9]{1,5}(?:-[0-9]{1,5})?(?:,[0-9]{1,5}(?:-[0-9]{1,5})?)*)?\n")
 _WORD = re.compile(rb"\[([a-z+_]+)\]|([a-z+_]+)")
 
@@ -25,14 +24,16 @@ R = TypeVar("R", bound=NamedTuple)
 
 
 def number(text: bytes, path: str) -> int:
-    """A file of one number, which may be negative."""
+    """A file of one number, which is not negative."""
     digits = text[:-1]
-    if digits.isdigit() and text[-1] == 10 and len(digits) < 20:
+    if digits.isdigit() and text[-1] == 10 and (len(digits) < 20 or (len(digits) == 20 and int(digits) < WORD)):
         return int(digits)
-    found = _NUMBER.fullmatch(text)
-    if found is None or not -WORD < (value := int(found[1])) < WORD:
-        raise ParseError(path, text, "one number and a line feed")
-    return value
+    raise ParseError(path, text, "one number and a line feed")
+
+
+def signed(text: bytes, path: str) -> int:
+    """A file of one number, which may be negative."""
+    return -number(text[1:], path) if text.startswith(b"-") else number(text, path)
 
 
 def numbers(text: bytes, path: str) -> list[int]:
@@ -87,7 +88,10 @@ def columns_of_pairs(text: bytes, path: str) -> tuple[tuple[bytes, ...], list[in
     if 2 * text.count(b"\n") != len(words) or not digits.isdigit() or not text.endswith(b"\n"):
         slowly = pairs(text, path)
         return tuple(key.encode() for key in slowly), list(slowly.values())
-    numbers = list(map(int, values))
+    try:
+        numbers = list(map(int, values))
+    except ValueError:  # int() takes no more than 4300 digits
+        numbers = [WORD]
     if max(numbers) >= WORD:
         raise ParseError(path, text, "numbers of 64 bits")
     return tuple(words[::2]), numbers

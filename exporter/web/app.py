@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from exporter import __version__
-from exporter.errors import ConfigError, UsageError
+from exporter.errors import ConfigError, Unavailable, UsageError
 from exporter.service import SCRAPE_TIMEOUT, Service
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class App:
         method = environ["REQUEST_METHOD"]
         try:
             status, headers, body = self._answer(method, environ)
+        except (MemoryError, Unavailable) as error:
+            status, headers, body = plain("503 Service Unavailable", str(error) or "no memory")
         except Exception:
             log.exception("a request failed: this is a bug")
             status, headers, body = plain("500 Internal Server Error", "internal error, see the log")

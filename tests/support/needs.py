@@ -13,6 +13,7 @@ from typing import NoReturn, TypeVar
 import pytest
 
 REQUIRE_ALL = "VMEM_TESTS_REQUIRE_ALL"
+FULL = "VMEM_TESTS_FULL"
 
 PACKAGES = {
     "prometheus": "prometheus",
@@ -33,6 +34,11 @@ def missing(what: str) -> NoReturn:
     if os.environ.get(REQUIRE_ALL) == "1":
         pytest.fail(f"needs {what}, and {REQUIRE_ALL}=1 says that it is there", pytrace=False)
     pytest.skip(f"needs {what}")
+
+
+def full() -> bool:
+    """Whether the tests of faults go to every byte and through every repetition, as `make faults` has it."""
+    return os.environ.get(FULL) == "1"
 
 
 def program(name: str) -> str:

@@ -371,9 +371,22 @@ def test_a_mistake_gives_its_one_line(text: str, line: str) -> None:
         (b'processes:\n- name: a\n  labels: {b: "\\ud800"}\n', 3),
         (b'"a\\nb": 1\n', 1),
         (b'max_groups: !!int "1\\n2"\n', 1),
+        (b"!%1at'6", 1),
         (b'processes:\n- name: a\n  labels: {"a\\nb": c}\n', 3),
     ],
-    ids=["control", "not utf-8", "deep", "no character", "surrogate", "in a name", "in a label", "key", "int", "label"],
+    ids=[
+        "control",
+        "not utf-8",
+        "deep",
+        "no character",
+        "surrogate",
+        "in a name",
+        "in a label",
+        "key",
+        "int",
+        "tag",
+        "label",
+    ],
 )
 def test_what_yaml_lets_through_gives_one_line_too(text: bytes, line: int) -> None:
     [found] = problems(text)

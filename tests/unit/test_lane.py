@@ -2,11 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+import weakref
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import pytest
 from support.daemon import until
 
+from exporter import lane as lane_module
+from exporter.errors import Unavailable
 from exporter.lane import STUCK, Job, Lane
 
 SHORT = 0.25  # the patience with a call that never comes back
@@ -66,7 +69,7 @@ def test_a_call_that_does_not_come_back_holds_up_no_other(blocking: Blocking) ->
     lane = Lane("stuck")
     jobs: list[Job] = [("before", gives(1)), ("stuck", blocking), ("behind", gives(2)), ("last", gives(3))]
     assert lane.run(jobs, patience=SHORT) == [("before", 1), ("stuck", STUCK), ("behind", 2), ("last", 3)]
-    assert threads("stuck") == 1
+    assert threads("stuck") == 2
 
 
 def test_a_stuck_call_is_not_tried_again_until_it_has_come_back(blocking: Blocking) -> None:
@@ -74,9 +77,9 @@ def test_a_stuck_call_is_not_tried_again_until_it_has_come_back(blocking: Blocki
     assert lane.run([("k", blocking)], patience=SHORT) == [("k", STUCK)]
     for _ in range(3):
         assert lane.run([("k", blocking), ("other", gives(1))], patience=LONG) == [("k", STUCK), ("other", 1)]
-    assert (blocking.begun, threads("again")) == (1, 1)
+    assert (blocking.begun, threads("again")) == (1, 2)
     blocking.release.set()
-    until(lambda: threads("again") == 0, "the thread has ended")
+    until(lambda: threads("again") == 1, "the thread that was left behind has ended")
     assert lane.run([("k", gives("anew")), ("other", gives(1))], patience=LONG) == [("k", "anew"), ("other", 1)]
     # What it returned when it was too late is nobody's, and what came behind it was not done twice.
     assert (blocking.begun, blocking.ended) == (1, 1)
@@ -138,25 +141,35 @@ def test_nothing_is_begun_without_a_budget() -> None:
 
 
 class LateLock:
-    """A lock that the caller gets when all threads of a lane have ended."""
+    """A lock that the caller gets, once the calls have begun, when they have come back."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.back = threading.Event()
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            until(lambda: threads(self._name) == 0, "the threads have ended")
+        if threading.current_thread() is threading.main_thread() and self.begun.is_set():
+            assert self.back.wait(LONG)
         self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+        if threading.current_thread() is not threading.main_thread():
+            self.back.set()
 
 
-def test_a_call_that_comes_back_when_it_is_given_up_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    lane = Lane("late")
-    monkeypatch.setattr(lane, "_lock", LateLock("late"))
-    assert lane.run([("k", lambda: time.sleep(SHORT * 2))], patience=SHORT) == [("k", None)]
+@pytest.mark.parametrize("behind", [0, 1])
+def test_a_call_that_comes_back_when_it_is_given_up_is_not_lost(monkeypatch: pytest.MonkeyPatch, behind: int) -> None:
+    lane, lock = Lane("late"), LateLock()
+    monkeypatch.setattr(lane, "_lock", lock)
+
+    def late() -> None:
+        lock.begun.set()
+        time.sleep(SHORT * 2)
+
+    jobs: list[Job] = [("k", late), *((i, gives(None)) for i in range(behind))]
+    assert lane.run(jobs, patience=SHORT) == [("k", None), *((i, None) for i in range(behind))]
 
 
 class Slow:
@@ -185,3 +198,56 @@ def test_a_call_that_comes_back_while_it_is_looked_for_is_answered_once(blocking
 
     key.when_looked_for = [lambda: None, come_back]
     assert len(lane.run([(key, gives("anew"))], patience=LONG)) == 1
+
+
+def test_one_thread_serves_all_calls_and_ends_with_the_lane() -> None:
+    lane, made_in = Lane("kept"), set[int | None]()
+    for _ in range(3):
+        lane.run([("k", lambda: made_in.add(threading.current_thread().ident))], patience=LONG)
+    assert (len(made_in), threads("kept")) == (1, 1)
+    del lane
+    until(lambda: threads("kept") == 0, "the thread has ended")
+
+
+def test_what_a_call_returned_does_not_live_until_the_next() -> None:
+    class Big:
+        pass
+
+    lane = Lane("big")
+    [(_, big)] = lane.run([("k", Big)], patience=LONG)
+    kept = weakref.ref(big)
+    del big
+    until(lambda: kept() is None, "it is gone")
+
+
+def test_without_memory_for_the_outcome_it_is_said_and_the_lane_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(list[object]):
+        def append(self, outcome: object) -> None:
+            raise MemoryError
+
+    lane = Lane("memory")
+    made = lane_module._Batch.__init__
+
+    def make(batch: lane_module._Batch, jobs: Sequence[Job], deadline: float) -> None:
+        made(batch, jobs, deadline)
+        batch.done = Full()  # type: ignore[assignment]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lane_module._Batch, "__init__", make)
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="no memory for a reading"):
+                lane.run([("k", gives(1))], patience=LONG)
+    assert lane.run([("k", gives(1))], patience=LONG) == [("k", 1)]
+    assert threads("memory") == 1
+
+
+def test_without_a_thread_it_is_said_and_the_lane_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    lane = Lane("no thread")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(Unavailable, match="no thread for a reading: can't start new thread"):
+            lane.run([("k", gives(1))], patience=LONG)
+    assert lane.run([("k", gives(1))], patience=LONG) == [("k", 1)]

@@ -25,7 +25,7 @@ from exporter.kernel.smaps_rollup import smaps_rollup
 from exporter.kernel.stat import name_end, stat, stat_numbers, task
 from exporter.kernel.status import status, status_numbers
 from exporter.kernel.swaps import Swap, swaps
-from exporter.kernel.text import choice, columns_of_pairs, keyed, limit, number, numbers, pairs, switch
+from exporter.kernel.text import choice, columns_of_pairs, keyed, limit, number, numbers, pairs, signed, switch
 from exporter.kernel.uptime import boot_time, last_pid, uptime
 
 Parser = Callable[[bytes, str], Any]
@@ -44,7 +44,8 @@ SOURCES: list[tuple[Parser, list[str]]] = [
     (swaps, ["proc/swaps"]),
     (pairs, ["proc/meminfo", "proc/vmstat", "cgroup/**/memory.stat", "cgroup/**/memory.events"]),
     (node_meminfo, ["sys/devices/system/node/node*/meminfo"]),
-    (number, ["proc/sys/vm/swappiness", "proc/*/oom_score*", "sys/kernel/mm/hugepages/*/nr_hugepages"]),
+    (number, ["proc/sys/vm/swappiness", "sys/kernel/mm/hugepages/*/nr_hugepages"]),
+    (signed, ["proc/*/oom_score*"]),
     (limit, ["cgroup/**/memory.max", "cgroup/**/memory.limit_in_bytes"]),
     (switch, ["sys/module/zswap/parameters/enabled"]),
     (oom_kills, ["cgroup/**/memory.oom_control"]),
@@ -342,12 +343,19 @@ def test_what_is_no_row_of_swaps(row: bytes) -> None:
         swaps(b"Filename Type Size Used Priority\n" + row, "p")
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [(b"0\n", 0), (b"-1000\n", -1000), (b"18446744073709551615\n", 2**64 - 1), (b"007\n", 7)]
-)
+@pytest.mark.parametrize(("text", "value"), [(b"0\n", 0), (b"18446744073709551615\n", 2**64 - 1), (b"007\n", 7)])
 def test_number(text: bytes, value: int) -> None:
-    assert number(text, "p") == value
-    assert limit(text, "p") == value
+    for parser in (number, limit, signed):
+        assert parser(text, "p") == value
+
+
+def test_a_number_that_may_be_negative() -> None:
+    assert signed(b"-1000\n", "p") == -1000
+    for parser in (number, limit):
+        with pytest.raises(ParseError, match=r"found b'-1000\\n', expected one number and a line feed"):
+            parser(b"-1000\n", "p")
+    with pytest.raises(ParseError, match="expected one number and a line feed"):
+        signed(b"--1\n", "p")
 
 
 @pytest.mark.parametrize("text", [b"", b"1", b" 1\n", b"1\n\n", b"+1\n", b"1_0\n", b"18446744073709551616\n", b"1 2\n"])
@@ -562,7 +570,9 @@ def test_pairs_in_columns_are_the_pairs() -> None:
         assert dict(zip((key.decode() for key in keys), values, strict=True)) == pairs(path.read_bytes(), "p")
 
 
-@pytest.mark.parametrize("text", [b"", b"a", b"a 1\nb\n", b"a 1 2\n", b"a -1\n", b"a 18446744073709551616\n"])
+@pytest.mark.parametrize(
+    "text", [b"", b"a", b"a 1\nb\n", b"a 1 2\n", b"a -1\n", b"a 18446744073709551616\n", b"a " + b"9" * 5000 + b"\n"]
+)
 def test_what_is_no_pairs_is_none_in_columns(text: bytes) -> None:
     with pytest.raises(ParseError):
         columns_of_pairs(text, "p")
