@@ -7,6 +7,7 @@ own may have more.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ DEFAULT_ADDRESS = ":10987"
 COMMANDS = {
     "check-config": "say what is wrong with a configuration file",
     "once": "print one scrape",
+    "test-match": "say which entry takes each process, or one, and why not another",
 }
 """Each is a module of `exporter.commands`, imported only when it is asked for."""
 
@@ -108,6 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(f"found {platform.system()}, expected Linux: the kernel's files are what is exported")
         code: int = _module(options.command or SERVE).run(options)
         return code
+    except BrokenPipeError:
+        # The reader has seen enough; what Python would flush at its end has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
     except UsageError as error:

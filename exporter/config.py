@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from exporter.catalog import METRICS
-from exporter.watch.glob import compile_glob
+from exporter.watch.glob import Glob, compile_glob
 from exporter.watch.presets import PRESETS
 from exporter.yaml_reader import Invalid, Read, Reader, bind, compose, join, read_bytes
 
@@ -34,11 +34,11 @@ class Selectors:
     """What a process must be like. The values of one selector are alternatives, but for `cmdline`, which is all."""
 
     comm: tuple[bytes, ...] = ()
-    exe: tuple[re.Pattern[str], ...] = ()
-    argv0: tuple[re.Pattern[str], ...] = ()
+    exe: tuple[Glob, ...] = ()
+    argv0: tuple[Glob, ...] = ()
     cmdline: tuple[re.Pattern[str], ...] = ()
     user: tuple[str, ...] = ()
-    cgroup: tuple[re.Pattern[str], ...] = ()
+    cgroup: tuple[Glob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class CgroupEntry:
     name: str
     path: str = ""
     preset: str = ""
-    exclude: tuple[re.Pattern[str], ...] = ()
+    exclude: tuple[Glob, ...] = ()
     labels_from: re.Pattern[str] | None = None
     labels: tuple[tuple[str, str], ...] = ()
     max_cgroups: int = 500
@@ -163,7 +163,7 @@ class _Reader(Reader):
         except (re.error, OverflowError, RecursionError) as error:
             raise self.problem(node, key, f"{text!r} ({error})", "a regular expression") from None
 
-    def glob(self, node: yaml.Node, key: str) -> re.Pattern[str]:
+    def glob(self, node: yaml.Node, key: str) -> Glob:
         text = self.string(node, key)
         if not text:
             raise self.problem(node, key, "''", "a path or a glob")

@@ -16,7 +16,8 @@ from exporter.kernel.text import number, signed
 from exporter.kernel.uptime import boot_time
 from exporter.watch.delays import DelayReader
 from exporter.watch.groups import Group, Key
-from exporter.watch.processes import Process, Processes, Row
+from exporter.watch.process import Process
+from exporter.watch.processes import Processes, Row
 from exporter.watch.smaps import Smaps
 
 _COUNTERS = tuple(column for column in catalog.ROW if column.metric.kind == "counter")

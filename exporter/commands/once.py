@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 TAKES_FLAGS = True
@@ -20,10 +19,6 @@ def run(options: argparse.Namespace) -> int:
 
     logs.set_up(options.log_level, options.log_format)
     service = build(options)
-    try:
-        sys.stdout.write(service.page())
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has seen enough; what Python would flush at its end has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.write(service.page())
+    sys.stdout.flush()
     return 0

@@ -11,7 +11,8 @@ from exporter.errors import ParseError, Refused
 from exporter.kernel.read import link, read
 from exporter.kernel.taskstats import Taskstats
 from exporter.watch.groups import Group
-from exporter.watch.processes import Process, Processes
+from exporter.watch.process import Process
+from exporter.watch.processes import Processes
 
 log = logging.getLogger(__name__)
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 _TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^\]/]+\]|[^*?\[]+|\[")
 _REGEX = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """A glob as it was written, and the question whether a whole text is like it."""
+
+    pattern: str
+    fullmatch: Callable[[str], re.Match[str] | None] = field(compare=False, repr=False)
+
+
 @lru_cache(maxsize=1024)
-def compile_glob(pattern: str) -> re.Pattern[str]:
-    """The glob as a regular expression, to be used with fullmatch."""
+def compile_glob(pattern: str) -> Glob:
+    """The glob, made a regular expression. Raises re.error."""
     parts = []
     for token in _TOKEN.findall(pattern):
         if token in _REGEX:
@@ -22,4 +32,4 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
             parts.append(f"(?!/)[{'^' * negated}{inner}]")
         else:
             parts.append(re.escape(token))
-    return re.compile("".join(parts), re.S)
+    return Glob(pattern, re.compile("".join(parts), re.S).fullmatch)

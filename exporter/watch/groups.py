@@ -12,7 +12,7 @@ from exporter.config import OTHER, Config, ProcessEntry
 from exporter.watch.ledger import Ledger
 
 if TYPE_CHECKING:
-    from exporter.watch.processes import Process
+    from exporter.watch.process import Process
 
 REASONS = ("permission", "timeout", "parse")
 """Why a process that was there could not be read."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from exporter.config import ProcessEntry, Selectors, variables
-from exporter.errors import Refused
+from exporter.config import ProcessEntry, variables
+from exporter.errors import ParseError, Refused
+
+Unread = Refused | ParseError
 
 
 class Facts(Protocol):
@@ -34,73 +35,89 @@ class Decision(NamedTuple):
     name: str
 
 
-def decide(entries: Sequence[ProcessEntry], facts: Facts) -> tuple[Decision | None, list[Refused]]:
+class Step(NamedTuple):
+    """One thing that an entry asks of a process.
+
+    `selector` is one of the entry, or of its `exclude`; or it is KERNEL_THREAD, which has no values.
+    """
+
+    selector: str
+    values: tuple[Any, ...] = ()
+    exclude: bool = False
+
+
+KERNEL_THREAD = "kernel thread"
+"""What an entry without `comm` asks: a kernel thread is only taken by an entry that asks for it by comm."""
+
+CHEAPEST_FIRST = ("comm", "user", "cgroup", "exe", "argv0", "cmdline")
+
+
+def decide(entries: Sequence[ProcessEntry], facts: Facts) -> tuple[Decision | None, list[Unread]]:
     """The first entry that takes the process, and what could not be read on the way.
 
     An entry whose selectors can't be answered doesn't take the process.
     """
-    refused: list[Refused] = []
+    unread: list[Unread] = []
     for index, entry in enumerate(entries):
         try:
-            captures = selected(entry, facts)
-            name = None if captures is None else _name(entry, captures, facts)
-        except Refused as error:
-            refused.append(error)
+            name = group_name(entry, facts) if all(holds(step, facts) for step in steps(entry)) else ""
+        except (Refused, ParseError) as error:
+            unread.append(error)
             continue
         if name:
-            return Decision(index, name), refused
-    return None, refused
+            return Decision(index, name), unread
+    return None, unread
 
 
-def selected(entry: ProcessEntry, facts: Facts) -> dict[str, str] | None:
-    """The captures of an entry that takes the process, None from one that doesn't. Raises Refused.
+def steps(entry: ProcessEntry) -> Iterator[Step]:
+    """What an entry asks, in the order in which it is asked: all must hold."""
+    if not entry.select.comm:
+        yield Step(KERNEL_THREAD)
+    for exclude, selectors in (False, entry.select), (True, entry.exclude):
+        for name in CHEAPEST_FIRST:
+            if values := getattr(selectors, name):
+                yield Step(name, values, exclude)
 
-    The cheapest questions come first. A kernel thread is only taken by an entry that asks for it by comm.
+
+def holds(step: Step, facts: Facts) -> bool:
+    """Whether a process is as a step asks. Raises Refused and ParseError."""
+    if step.selector == KERNEL_THREAD:
+        return not facts.kernel_thread
+    if step.selector == "comm":
+        found = facts.comm in step.values
+    elif step.selector == "user":
+        found = not set(step.values).isdisjoint(facts.user)
+    elif step.selector == "cmdline":
+        # All of an entry's are to be found, and none of its `exclude`.
+        arguments = fact("cmdline", facts)
+        found = (any if step.exclude else all)(pattern.search(arguments) for pattern in step.values)
+    else:
+        value = fact(step.selector, facts)
+        found = any(pattern.fullmatch(value) for pattern in step.values)
+    return found is not step.exclude
+
+
+def fact(selector: str, facts: Facts) -> str:
+    """What a selector looks at, as text. Raises Refused and ParseError."""
+    if selector == "comm":
+        return facts.comm.decode("utf-8", "replace")
+    if selector == "user":
+        return facts.user[0] if facts.user else ""
+    if selector == "argv0":
+        return facts.argv[0] if facts.argv else ""
+    if selector == "cmdline":
+        return " ".join(facts.argv)
+    return facts.exe if selector == "exe" else facts.cgroup
+
+
+def group_name(entry: ProcessEntry, facts: Facts) -> str:
+    """The name of the group of a process that an entry takes; empty where nothing is there to name it by.
+
+    Raises Refused and ParseError.
     """
-    select = entry.select
-    if select.comm:
-        if facts.comm not in select.comm:
-            return None
-    elif facts.kernel_thread:
-        return None
-    for name in ("user", "cgroup", "exe", "argv0"):
-        if getattr(select, name) and not _any(select, name, facts):
-            return None
     captures: dict[str, str] = {}
-    for pattern in select.cmdline:
-        found = pattern.search(" ".join(facts.argv))
-        if found is None:
-            return None
-        captures.update({name: value or "" for name, value in found.groupdict().items()})
-    return None if excluded(entry.exclude, facts) else captures
-
-
-def excluded(exclude: Selectors, facts: Facts) -> bool:
-    """Whether any selector of an `exclude` holds. Raises Refused."""
-    if exclude.comm and facts.comm in exclude.comm:
-        return True
-    if any(_any(exclude, name, facts) for name in ("user", "cgroup", "exe", "argv0") if getattr(exclude, name)):
-        return True
-    return any(pattern.search(" ".join(facts.argv)) for pattern in exclude.cmdline)
-
-
-def _any(select: Selectors, name: str, facts: Facts) -> bool:
-    if name == "user":
-        return not set(select.user).isdisjoint(facts.user)
-    value = facts.argv[0] if name == "argv0" and facts.argv else "" if name == "argv0" else getattr(facts, name)
-    patterns: tuple[re.Pattern[str], ...] = getattr(select, name)
-    return any(pattern.fullmatch(value) for pattern in patterns)
-
-
-def _name(entry: ProcessEntry, captures: dict[str, str], facts: Facts) -> str:
-    values = {}
-    for variable in variables(entry.name):
-        if variable in captures:
-            values[variable] = captures[variable]
-        elif variable == "comm":
-            values[variable] = facts.comm.decode("utf-8", "replace")
-        elif variable == "user":
-            values[variable] = facts.user[0] if facts.user else ""
-        else:
-            values[variable] = facts.exe if variable == "exe" else facts.cgroup
+    found = (pattern.search(fact("cmdline", facts)) for pattern in entry.select.cmdline)
+    for match in filter(None, found):
+        captures.update({name: value or "" for name, value in match.groupdict().items()})
+    values = {name: captures[name] if name in captures else fact(name, facts) for name in variables(entry.name)}
     return entry.name.format(**values)

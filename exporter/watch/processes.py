@@ -15,7 +15,6 @@ from operator import itemgetter, lt
 from typing import NamedTuple
 
 from exporter.catalog.declare import TICKS
-from exporter.catalog.process import Task
 from exporter.config import Config, ProcessEntry, Selectors
 from exporter.errors import ParseError, Refused
 from exporter.kernel.read import again, close, keep, listing, read
@@ -25,9 +24,10 @@ from exporter.kernel.uptime import last_pid, uptime
 from exporter.lane import Job, Lane, Stuck
 from exporter.watch.cgroups import owner
 from exporter.watch.groups import NOWHERE, Group, Groups, Key
-from exporter.watch.identity import PF_KTHREAD, Identity
+from exporter.watch.identity import Identity
 from exporter.watch.ledger import Counts
-from exporter.watch.match import decide
+from exporter.watch.match import Unread, decide
+from exporter.watch.process import Process
 
 log = logging.getLogger(__name__)
 
@@ -43,58 +43,24 @@ PATIENCE = 0.5
 Row = tuple[int | None, ...]
 
 
-class Process:
-    """One process that is there: who it is, and what it has counted."""
-
-    __slots__ = ("counts", "files", "first", "group", "head", "kernel_thread", "key", "pid", "stack", "starttime")
-
-    def __init__(self, pid: int, text: bytes, record: Task, first: int) -> None:
-        self.pid = pid
-        self.starttime = record.starttime
-        self.kernel_thread = bool(record.flags & PF_KTHREAD)
-        self.first = first
-        """The refresh in which it was born: what it has done by a later one doesn't count where it joins then."""
-        self.saw(text, record)
-        self.group: Group | None = None
-        self.key: Key = NOWHERE
-        """The group that the configuration gives it; in "other" it isn't the group's own."""
-        self.counts: Counts = ()
-        """What it adds to its group's counters; empty until it was read as a member of the group."""
-        self.files: tuple[int, int] | None = None
-        """Its stat and status files, where they are kept open."""
-
-    def saw(self, text: bytes, record: Task) -> None:
-        """Keep what its stat file says of which program it is: all up to the name's end, and the stack's address."""
-        self.head = text[: name_end(text)]
-        self.stack = b" %d " % record.start_stack
-
-    @property
-    def comm(self) -> bytes:
-        """The name that the kernel has for it."""
-        return self.head[self.head.index(b"(") + 1 :]
-
-    def __str__(self) -> str:
-        return f"process {self.pid}"
-
-
 class _Answer(NamedTuple):
     """What the configuration says of a process: the entry that takes it, its group, and what could not be read."""
 
     entry: ProcessEntry | None
     key: Key
-    refused: list[Refused]
+    unread: list[Unread]
 
 
 def _answer(config: Config, identity: Identity) -> _Answer:
-    decision, refused = decide(config.processes, identity)
+    decision, unread = decide(config.processes, identity)
     if decision is None:
-        return _Answer(None, NOWHERE, refused)
+        return _Answer(None, NOWHERE, unread)
     entry = config.processes[decision.entry]
     labels = entry.labels
     if entry.by_cgroup:
         path, captured = owner(identity.cgroup, config.cgroups)
         labels = (*labels, ("cgroup", path), *captured)
-    return _Answer(entry, (decision.name, labels), refused)
+    return _Answer(entry, (decision.name, labels), unread)
 
 
 class Processes:
@@ -338,10 +304,10 @@ class Processes:
         else:
             assert isinstance(outcome, Exception)
             raise outcome
-        for error in answer.refused:
+        for error in answer.unread:
             self.error(process.group, error)
         if answer.entry is not None:
-            process.key = answer.key
+            process.entry, process.key = answer.entry, answer.key
             self._join(process, self.groups.find(answer.key, answer.entry))
         elif not isinstance(outcome, Stuck) or process.group not in self.groups:
             self._leave(process)

@@ -15,7 +15,8 @@ from exporter.errors import ParseError, Refused
 from exporter.kernel.read import read
 from exporter.kernel.smaps_rollup import smaps_rollup
 from exporter.lane import STUCK, Job, Lane
-from exporter.watch.processes import Process, Processes
+from exporter.watch.process import Process
+from exporter.watch.processes import Processes
 
 BUDGET = 0.2
 """Seconds of one scrape in which readings are begun."""
