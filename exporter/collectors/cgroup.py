@@ -75,7 +75,7 @@ class CgroupCollector:
             self._hierarchy = find_hierarchy(self._procfs, self._cgroupfs)
         tree = Tree(self._hierarchy)
         sizes = [size for name in names(f"{self._sysfs}/kernel/mm/hugepages") if (size := name.partition("-")[2])]
-        reader = _Reader(self._hierarchy, tree, sizes)
+        reader = Reader(self._hierarchy, tree, sizes)
         shown: list[tuple[CgroupEntry, dict[str, Pairs]]] = []
         for entry in config.cgroups:
             found = tree.matching(entry)
@@ -115,7 +115,7 @@ class CgroupCollector:
         self._texts = texts
 
 
-class _Reader:
+class Reader:
     """Reads the cgroups of one scrape."""
 
     def __init__(self, hierarchy: Hierarchy, tree: Tree, page_sizes: list[str]) -> None:

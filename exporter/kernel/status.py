@@ -7,6 +7,7 @@ import struct
 
 from exporter.catalog.declare import KIB, fields
 from exporter.catalog.process import Status
+from exporter.errors import ParseError
 from exporter.kernel.text import keyed
 
 # The sizes stand together in the order of the declaration, each padded to eight digits: where all of them are there,
@@ -21,6 +22,7 @@ _FIRST_COUNT = f"\n{_COUNTS[0]}:".encode()
 _THE_COUNTS = re.compile("".join(f"\n{name}:\t([0-9]{{1,19}})" for name in _COUNTS).encode() + b"\n")
 _DIGITS = b" 0123456789"
 _SIZE = _PLACES.size
+_CAP_EFF = re.compile(rb"^CapEff:\t([0-9a-f]{16})$", re.M)
 
 
 def status(text: bytes, path: str) -> Status:
@@ -39,3 +41,11 @@ def status_numbers(text: bytes, path: object) -> tuple[int | None, ...]:
             except ValueError:
                 pass  # blanks between digits: not the kernel's, as what follows will say
     return tuple(keyed(Status, text, str(path)))
+
+
+def effective_capabilities(text: bytes, path: str) -> int:
+    """The line CapEff: a bit for each capability that the process may use (capabilities(7)). Raises ParseError."""
+    found = _CAP_EFF.search(text)
+    if found is None:
+        raise ParseError(path, text[-60:], "a line CapEff of sixteen hexadecimal digits")
+    return int(found[1], 16)
