@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from heapq import nlargest
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from exporter.catalog import process as catalog
 from exporter.catalog.declare import Column, Metric, Number, Pairs
@@ -17,8 +17,9 @@ from exporter.kernel.uptime import boot_time
 from exporter.watch.delays import DelayReader
 from exporter.watch.groups import Group, Key
 from exporter.watch.process import Process
-from exporter.watch.processes import Processes, Row
+from exporter.watch.processes import Processes
 from exporter.watch.smaps import Smaps
+from exporter.watch.tally import Row, merge_given
 
 _COUNTERS = tuple(column for column in catalog.ROW if column.metric.kind == "counter")
 _GAUGES = tuple(column for column in catalog.ROW if column.metric.kind == "gauge")
@@ -83,11 +84,11 @@ class ProcessCollector:
         page.add(catalog.GROUPS_FOLDED, (), self._processes.groups.folded)
 
     def _read(self, group: Group) -> _Found:
-        rows = self._processes.read(group)
+        tally = self._processes.read(group)
         # Where there are processes and none could be read, their sum isn't known, and not 0.
         unknown: list[Number | None] = [None] * len(_GAUGES)
-        values = self._values(_GAUGES, list(rows.values())) if rows or not group.members else unknown
-        entry = group.entry
+        values = self._values(_GAUGES, tally.values(_GAUGES), tally) if tally or not group.members else unknown
+        rows, entry = tally.rows, group.entry
         largest: dict[Process, Row] = {}
         if entry and entry.per_process:
             of_size = nlargest(entry.max_processes, rows, key=lambda process: rows[process][_RESIDENT] or 0)
@@ -157,42 +158,28 @@ class ProcessCollector:
                 values.append(None)
         return catalog.OomScore(*values)
 
-    def _values(self, columns: Sequence[Column], rows: Sequence[Sequence[int | None]]) -> list[Number | None]:
-        """What a group's rows come to, for each column: None where no process has a value.
+    def _values(self, columns: Sequence[Column], merged: Sequence[int | None], some: object) -> list[Number | None]:
+        """What a group's merged columns come to in the unit of their metric: None where no process has a value.
 
         A sum over no process is 0; there is no largest and no oldest of none.
         """
-        if not rows:
+        if not some:
             return [0 if column.show.merge is sum else None for column in columns]
-        of_all = list(zip(*rows, strict=True))
-        merged: list[Number | None] = []
-        for column in columns:
-            value = _merged(column.show.merge, of_all[column.index])
-            if value is not None:
-                value = column.key.unit(value)
-                if column.show.merge is min:
-                    value += self._boot
-            merged.append(value)
-        return merged
+        return [
+            None if value is None else column.key.unit(value) + (self._boot if column.show.merge is min else 0)
+            for column, value in zip(columns, merged, strict=True)
+        ]
 
     def _record(
         self, page: Page, columns: Sequence[Column], labels: Pairs, rows: Sequence[Sequence[int | None]]
     ) -> None:
         """The samples of a record; fields that show as one series (Private_Clean, Private_Dirty) are added up."""
         sums: dict[tuple[str, Pairs], tuple[Metric, Number]] = {}
-        for column, value in zip(columns, self._values(columns, rows), strict=True):
+        merged = [merge_given(column.show.merge, [row[column.index] for row in rows]) for column in columns]
+        for column, value in zip(columns, self._values(columns, merged, rows), strict=True):
             if value is not None:
                 series = column.metric.name, column.show.fixed
                 _, so_far = sums.get(series, (None, 0))
                 sums[series] = column.metric, so_far + value
         for (_, fixed), (metric, value) in sums.items():
             page.add(metric, (*labels, *fixed), value)
-
-
-def _merged(merge: Callable[[Iterable[Any]], Any], values: Sequence[int | None]) -> Any:
-    try:
-        return merge(values)
-    except TypeError:
-        # Zombies and kernel threads have no sizes.
-        given = [value for value in values if value is not None]
-        return merge(given) if given else None

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 
 from exporter import __version__
 from exporter.cli import DEFAULT_ADDRESS
 from exporter.errors import ConfigError, UsageError
+
+_M_ARENA_MAX = -8
+"""Of <malloc.h>."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
     log = logging.getLogger(__name__)
     if not options.telemetry_path.startswith("/"):
         raise UsageError(f"--web.telemetry-path: found {options.telemetry_path!r}, expected a path that starts with /")
+    _one_arena()
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     # Blocked here, and so in every thread, they wait for sigwait below.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -59,3 +65,13 @@ def run(options: argparse.Namespace) -> int:
     logging.shutdown()
     sys.stdout.flush()
     os._exit(0)
+
+
+def _one_arena() -> None:
+    """Have all threads allocate from one heap, where the C library is glibc.
+
+    Otherwise each of its threads has a heap of its own, which keeps what the largest scrape needed: 3.5 MiB at 5,000
+    processes, and 4 % of the CPU for giving memory back and asking for it again.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -22,7 +22,9 @@ class Process:
         "head",
         "kernel_thread",
         "key",
+        "packed",
         "pid",
+        "seen",
         "stack",
         "starttime",
     )
@@ -41,6 +43,9 @@ class Process:
         """The group that the configuration gives it; in "other" it isn't the group's own."""
         self.counts: Counts = ()
         """What it adds to its group's counters; empty until it was read as a member of the group."""
+        self.seen: int | None = None
+        """The hash of its files when `packed` was made of them."""
+        self.packed = b""
         self.files: tuple[int, int] | None = None
         """Its stat and status files, where they are kept open."""
 

@@ -15,10 +15,11 @@ from operator import itemgetter, lt
 from typing import NamedTuple
 
 from exporter.catalog.declare import TICKS
+from exporter.catalog.process import Stat
 from exporter.config import Config, ProcessEntry, Selectors
 from exporter.errors import ParseError, Refused
 from exporter.kernel.read import again, close, keep, listing, read
-from exporter.kernel.stat import name_end, stat, stat_numbers, task
+from exporter.kernel.stat import name_end, stat_numbers, task
 from exporter.kernel.status import status_numbers
 from exporter.kernel.uptime import last_pid, uptime
 from exporter.lane import Job, Lane, Stuck
@@ -28,6 +29,7 @@ from exporter.watch.identity import Identity
 from exporter.watch.ledger import Counts
 from exporter.watch.match import Unread, decide
 from exporter.watch.process import Process
+from exporter.watch.tally import Row, Tally, pack
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ OLDEST_LOOK = 240.0
 PATIENCE = 0.5
 """Seconds that the identification of one process may take before it is left behind."""
 
-Row = tuple[int | None, ...]
+_STARTTIME = Stat._fields.index("starttime")
 
 
 class _Answer(NamedTuple):
@@ -153,55 +155,69 @@ class Processes:
         process = self._table.get(pid)
         return process is not None and process.group is None and process.first != self.refreshes
 
-    def read(self, group: Group) -> dict[Process, Row]:
-        """Read every member of a group: the rows of those that could be read.
+    def read(self, group: Group) -> Tally:
+        """Read every member of a group, as far as it can be read.
 
         The hot path: it is made for every watched process at every scrape, and calls no more than it must.
         """
-        rows: dict[Process, Row] = {}
-        counts_of = self._counts_of
+        tally, procfs = Tally(), self._procfs
+        packed = tally.packed.append
+        one_by_one = group.entry is not None and (group.entry.per_process or group.entry.smaps)
         for process in list(group.members):
             try:
                 files = process.files
                 if files is None:
-                    row = self._row_by_name(process)
-                    if row is None:
-                        self._lost(process)
-                        continue
+                    folder = f"{procfs}/{process.pid}"
+                    text = read(folder + "/stat")
+                    status = text and read(folder + "/status")
                 else:
                     text = again(files[0], process)
-                    if text is None:
-                        self._lost(process)
-                        continue
-                    end = name_end(text)
-                    shown = stat_numbers(text, end, process)
-                    if text[:end] != process.head or process.stack not in text:
-                        self._saw(process, text)
-                    text = again(files[1], process)
-                    if text is None:
-                        self._lost(process)
-                        continue
-                    row = shown + status_numbers(text, process)
+                    status = text and again(files[1], process)
+                if text is None or status is None:
+                    self._lost(process)
+                    continue
+                seen = hash((text, status))
+                if seen == process.seen and (files or not self._keep_open):
+                    # Nothing of it has changed: hashes of 64 bits under a random key don't meet by chance.
+                    packed(process.packed)
+                    continue
+                shown = stat_numbers(text, name_end(text), process)
+                if files is None and not self._keep(process, shown):
+                    self._lost(process)
+                    continue
+                row = self._row(process, text, shown, status)
+                new = None if one_by_one else pack(row)
+                if new is None:
+                    tally.rows[process] = row
+                else:
+                    packed(new)
+                    process.seen, process.packed = seen, new
             except (ParseError, Refused) as error:
                 self.error(group, error)
-                continue
-            rows[process] = row
-            new = counts_of(row)
-            if new != process.counts:
-                self._count(group, process, new)
-        return rows
+        return tally
+
+    def _row(self, process: Process, text: bytes, shown: tuple[int, ...], status: bytes) -> Row:
+        """What is shown of a process that has changed."""
+        if text[: name_end(text)] != process.head or process.stack not in text:
+            self._saw(process, text)
+        row = shown + status_numbers(status, process)
+        new = self._counts_of(row)
+        if new != process.counts:
+            self._count(process, new)
+        return row
 
     def _lost(self, process: Process) -> None:
         self._forget(process)
         self._gone.append(str(process.pid))
 
-    def _count(self, group: Group, process: Process, new: Sequence[int | None]) -> None:
+    def _count(self, process: Process, new: Sequence[int | None]) -> None:
+        assert process.group is not None
         counts = tuple(count or 0 for count in new)
         if not process.counts:
             if process.first < self.refreshes:
-                group.ledger.join(counts)
+                process.group.ledger.join(counts)
         elif any(map(lt, counts, process.counts)):
-            group.ledger.read(process.counts, counts)
+            process.group.ledger.read(process.counts, counts)
         process.counts = counts
 
     def moved(self) -> Iterable[Group]:
@@ -217,39 +233,24 @@ class Processes:
         moves = [(was, process.group) for process, was in before.items() if process.group is not was]
         return dict.fromkeys(group for move in moves for group in move if group)
 
-    def _row_by_name(self, process: Process) -> Row | None:
-        """What stat and status say, None where the process has gone. Raises ParseError and Refused."""
-        folder = f"{self._procfs}/{process.pid}"
-        text = read(folder + "/stat")
-        if text is None:
-            return None
-        shown = stat(text, folder + "/stat")
-        if shown.starttime != process.starttime:
-            # Another process has the pid; it is met as a new one.
-            return None
-        if text[: name_end(text)] != process.head or process.stack not in text:
-            self._saw(process, text)
-        text = read(folder + "/status")
-        if text is None:
-            return None
-        if self._keep_open:
-            self._keep(process, folder)
-        return shown + status_numbers(text, folder + "/status")
-
     def _saw(self, process: Process, text: bytes) -> None:
         """A watched process has another name or another stack: it is to be identified again."""
         process.saw(text, task(text, str(process)))
         self._changed[process] = None
 
-    def _keep(self, process: Process, folder: str) -> None:
-        """Keep a watched process's files open. It was just read by their names, so they are the same process's."""
-        files = keep(folder + "/stat"), keep(folder + "/status")
-        if files[0] is None or files[1] is None:
-            for fd in files:
-                close(fd)
-            return
-        process.files = files[0], files[1]
-        self._keep_open -= 1
+    def _keep(self, process: Process, stat: Sequence[int]) -> bool:
+        """Keep the files of a process open that was read by their names; False where another one has its pid now."""
+        if stat[_STARTTIME] != process.starttime:
+            return False
+        if self._keep_open:
+            stat_file, status_file = (keep(f"{self._procfs}/{process.pid}/{name}") for name in ("stat", "status"))
+            if stat_file is None or status_file is None:
+                close(stat_file)
+                close(status_file)
+            else:
+                process.files = stat_file, status_file
+                self._keep_open -= 1
+        return True
 
     def _first_look(self, pid: str) -> Process | None:
         """Meet a process, unless it can't be read."""
@@ -335,7 +336,7 @@ class Processes:
             process.group = None
             del group.members[process]
             group.ledger.leave(process.counts)
-            process.counts = ()
+            process.counts, process.seen = (), None
             if process.files:
                 for fd in process.files:
                     close(fd)
