@@ -21,6 +21,7 @@ DEFAULT_ADDRESS = ":10987"
 
 COMMANDS = {
     "check-config": "say what is wrong with a configuration file",
+    "convert": "write a configuration of process-exporter as this exporter's",
     "once": "print one scrape",
     "test-match": "say which entry takes each process, or one, and why not another",
 }

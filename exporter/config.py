@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from string import Formatter
 from typing import Any
 
@@ -22,7 +22,7 @@ from exporter.yaml_reader import Invalid, Read, Reader, bind, compose, join, rea
 COMM_BYTES = 15
 """TASK_COMM_LEN of the kernel, less the closing zero byte."""
 
-FACTS = ("comm", "exe", "user", "cgroup")
+FACTS = ("comm", "exe", "argv0", "argv0_base", "user", "cgroup")
 """What a name may use besides the captures of its entry."""
 
 OTHER = "other"
@@ -65,6 +65,11 @@ class ProcessEntry:
     def templated(self) -> bool:
         """Whether the name has variables."""
         return any(True for _ in variables(self.name))
+
+    @property
+    def but_selectors(self) -> ProcessEntry:
+        """What entries that fill one group have in common."""
+        return replace(self, select=Selectors(), exclude=Selectors())
 
     @property
     def group(self) -> str:
@@ -249,18 +254,16 @@ class _Reader(Reader):
                 entries.append((item, f"{item_key}.name", self.process(item, item_key)))
             except Invalid:
                 continue
-        seen: dict[str, int] = {}
+        seen: dict[str, tuple[int, ProcessEntry]] = {}
         for item, name_key, entry in entries:
             if not entry.fixed:
                 continue
-            line = item.start_mark.line + 1
-            if entry.group in seen:
-                self.problem(
-                    item, name_key, f"{entry.group!r} again", f"another name than that of line {seen[entry.group]}"
-                )
+            line, first = seen.setdefault(entry.group, (item.start_mark.line + 1, entry))
+            if entry.but_selectors != first.but_selectors:
+                found = f"{entry.group!r} again, with other options"
+                self.problem(item, name_key, found, f"those of line {line}, or another name")
             elif entry.group == OTHER:
                 self.problem(item, name_key, repr(OTHER), "another name: it is the group of what max_groups folds")
-            seen.setdefault(entry.group, line)
         return tuple(entry for *_, entry in entries)
 
     def cgroup_path(self, node: yaml.Node, key: str) -> str:

@@ -65,7 +65,7 @@ class Groups:
         self._past.update(self._shown)
         self._shown.clear()
         for entry in config.processes:
-            if entry.fixed:
+            if entry.fixed and (entry.group, entry.labels) not in self._shown:
                 self._show((entry.group, entry.labels), entry)
 
     def __iter__(self) -> Iterator[Group]:

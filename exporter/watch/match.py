@@ -119,5 +119,13 @@ def group_name(entry: ProcessEntry, facts: Facts) -> str:
     found = (pattern.search(fact("cmdline", facts)) for pattern in entry.select.cmdline)
     for match in filter(None, found):
         captures.update({name: value or "" for name, value in match.groupdict().items()})
-    values = {name: captures[name] if name in captures else fact(name, facts) for name in variables(entry.name)}
+    values = {name: captures[name] if name in captures else _variable(name, facts) for name in variables(entry.name)}
     return entry.name.format(**values)
+
+
+def _variable(name: str, facts: Facts) -> str:
+    if name in ("argv0", "argv0_base"):
+        # What has no arguments, as a kernel thread or a zombie, still has a name.
+        argv0 = fact("argv0", facts) or fact("comm", facts)
+        return argv0 if name == "argv0" else argv0.rstrip("/").rpartition("/")[2]
+    return fact(name, facts)

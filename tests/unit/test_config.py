@@ -179,7 +179,7 @@ KEYS = (
 )
 STRING = "expected a string (in quotes where YAML would read another type)"
 COUNT = "expected a whole number from 1 to 999999"
-VARIABLE = "expected a named capture of this entry's cmdline, or {comm}, {exe}, {user}, {cgroup}"
+VARIABLE = "expected a named capture of this entry's cmdline, or {comm}, {exe}, {argv0}, {argv0_base}, {user}, {cgroup}"
 LABEL = "expected a label name: letters, digits and _, not __ first"
 
 MISTAKES = [
@@ -281,12 +281,12 @@ MISTAKES = [
     ),
     # Names that are taken.
     (
-        "processes:\n- name: a\n- name: b\n- name: a",
-        "4: processes[2].name: found 'a' again, expected another name than that of line 2",
+        "processes:\n- name: a\n- name: b\n- {name: a, smaps: true}",
+        "4: processes[2].name: found 'a' again, with other options, expected those of line 2, or another name",
     ),
     (
-        "processes:\n- name: '{{'\n- name: '{{'",
-        "3: processes[1].name: found '{' again, expected another name than that of line 2",
+        "processes:\n- name: '{{'\n- {name: '{{', labels: {a: b}}",
+        "3: processes[1].name: found '{' again, with other options, expected those of line 2, or another name",
     ),
     (
         "processes:\n- name: other",
@@ -403,7 +403,7 @@ processes:
 - comm: [b]
 - name: "{x}"
   cmdline: ['(']
-- name: a
+- {name: a, smaps: true}
 - name: "{y}"
 max_groups: none
 collectors: {host: maybe}

@@ -107,10 +107,27 @@ def test_a_template_alone_does_not_take_kernel_threads() -> None:
 
 
 @pytest.mark.parametrize(
+    ("argv", "name", "base"),
+    [
+        ((), "kswapd0", "kswapd0"),
+        (("",), "kswapd0", "kswapd0"),
+        (("nginx: master process /usr/sbin/nginx -g x",), "nginx: master process /usr/sbin/nginx -g x", "nginx -g x"),
+        (("/usr/bin/a/", "-b"), "/usr/bin/a/", "a"),
+    ],
+)
+def test_the_first_argument_as_a_name(argv: tuple[str, ...], name: str, base: str) -> None:
+    process = facts(b"kswapd0", argv=argv)
+    assert taken("{name: '{argv0}'}", process) == Decision(0, name)
+    assert taken("{name: '{argv0_base}'}", process) == Decision(0, base)
+
+
+@pytest.mark.parametrize(
     ("entry", "name"),
     [
         ("name: '{comm}'", "java"),
         ("name: '{exe}'", "/usr/bin/java"),
+        ("name: '{argv0}'", "/opt/java"),
+        ("name: '{argv0_base}'", "java"),
         ("name: '{user}'", "app"),
         ("name: '{cgroup}'", "/system.slice/app-shop.service"),
         ("name: 'x-{comm}-{user}'", "x-java-app"),

@@ -55,6 +55,17 @@ def test_a_fixed_group_without_processes_is_there_from_the_first_scrape_on(tree:
     assert page["vmem_process_groups_folded"] == 0
 
 
+def test_entries_of_one_name_fill_one_group(tree: Tree) -> None:
+    tree.process(10, b"a", VmRSS=1000)
+    tree.process(11, b"b", VmRSS=2000)
+    watch = Watch(tree, "processes: [{name: x, comm: [a]}, {name: c, comm: [c]}, {name: x, comm: [b]}]")
+    page = watch.scrape()
+    assert page.counts == {"x": 2, "c": 0}
+    assert page.of("x", "resident_bytes") == 3000 * 1024
+    watch.reload("processes: [{name: x, comm: [b]}, {name: x, comm: [c]}]")
+    assert watch.scrape().counts == {"x": 1}
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_captured_processes(kernel: str) -> None:
     tree = Tree.__new__(Tree)

@@ -1,0 +1,1 @@
+"""Configurations of other exporters, turned into this one's."""
