@@ -57,6 +57,8 @@ class _Translation:
         self.ascii = False
         self.repeated = False
         self.names: dict[str, str] = {}
+        self.nameless: int | None = None
+        """The part that begins the last group without a name."""
 
     def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         found = pattern.match(self.text, self.at)
@@ -70,7 +72,7 @@ class _Translation:
         self.at += 1
         return self.text[self.at - 1]
 
-    def run(self) -> str:
+    def run(self) -> None:
         while self.at < len(self.text):
             repeats = False
             character = self.next()
@@ -96,8 +98,17 @@ class _Translation:
             self.repeated = repeats
         if len(self.levels) > 1:
             raise NoCounterpart("a ( is not closed")
-        closing = ")" * len(self.levels[0].scopes)
-        return ("(?a)" if self.ascii else "") + "".join(self.parts) + closing
+        self.parts.append(")" * len(self.levels[0].scopes))
+
+    def named(self, name: str) -> None:
+        """Give the last group without a name this one, or the whole expression where there is none."""
+        if self.nameless is None:
+            self.parts = [f"(?P<{name}>", *self.parts, ")"]
+        else:
+            self.parts[self.nameless] = f"(?P<{name}>"
+
+    def python(self) -> str:
+        return ("(?a)" if self.ascii else "") + "".join(self.parts)
 
     def repeat(self) -> None:
         if self.repeated:
@@ -157,6 +168,7 @@ class _Translation:
     def open(self) -> None:
         multiline = self.levels[-1].multiline
         if not self.text.startswith("?", self.at):
+            self.nameless = len(self.parts)
             self.parts.append("(")
         elif found := self.take(_NAME):
             name = found[1]
@@ -185,13 +197,17 @@ class _Translation:
         self.parts.append(")" * len(self.levels.pop().scopes) + ")")
 
 
-def translate(text: str, taken: Collection[str] = ()) -> tuple[str, dict[str, str]]:
+def translate(text: str, taken: Collection[str] = (), matched: str = "") -> tuple[str, dict[str, str]]:
     r"""The expression in Python's syntax, and what its named groups are called there: not by a name that is taken.
 
+    `matched` is a name for what Go has without one: its last group without a name, or all that was found.
     \w and its like are of ASCII in Go: (?a). Raises NoCounterpart.
     """
     translation = _Translation(text, taken)
-    python = translation.run()
+    translation.run()
+    if matched:
+        translation.named(matched)
+    python = translation.python()
     try:
         re.compile(python)
     except re.error as error:

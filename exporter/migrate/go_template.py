@@ -12,6 +12,7 @@ VARIABLES = {"Comm": "comm", "ExeBase": "argv0_base", "ExeFull": "argv0", "Usern
 _ACTION = re.compile(r"(\s*)\{\{(?:-\s)?(.*?)(?:\s-)?\}\}(\s*)", re.S)
 _FIELD = re.compile(r"\$?\.(\w+)")
 _MATCH = re.compile(r'\$?\.Matches\.(\w+)|index\s+\$?\.Matches\s+["`](\w+)["`]')
+_MATCHES = re.compile(r"\$?\.Matches")
 _CGROUPS = re.compile(r"\$?\.Cgroups|index\s+\$?\.Cgroups\s+\d+")
 _STRING = re.compile(r'"([^"\\]*)"|`([^`]*)`')
 _COMMENT = re.compile(r"/\*.*\*/", re.S)
@@ -44,6 +45,11 @@ def convert(template: str, captures: Mapping[str, str]) -> Name:
     return name
 
 
+def shows_all_matches(template: str) -> bool:
+    """Whether the name has the whole map of what was found."""
+    return any(_MATCHES.fullmatch(action[2].strip()) for action in _ACTION.finditer(template))
+
+
 def _literal(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
@@ -60,6 +66,9 @@ def _value(action: str, captures: Mapping[str, str], name: Name) -> str | None:
             return f"{{{captures[capture]}}}"
         name.problems.append(f"{{{{{action}}}}} is no capture of this entry's cmdline: <no value> there, left out here")
         return None
+    if _MATCHES.fullmatch(action):
+        # A map of Go as text; what was found without a name is under the empty one.
+        return f"map[{' '.join(f'{_literal(key)}:{{{here}}}' for key, here in sorted(captures.items()))}]"
     if _CGROUPS.fullmatch(action):
         name.problems.append(f"{{{{{action}}}}} is {{cgroup}} here: the path of the memory controller's cgroup alone")
         return "{cgroup}"

@@ -22,6 +22,9 @@ from exporter.yaml_reader import Invalid, Reader, compose, join
 NAME = "{{.ExeBase}}"
 """What process-exporter calls a group without a name."""
 
+MATCHED = "matched"
+"""The capture of what process-exporter finds without a name."""
+
 MAX_GROUPS = 2000
 """For names that are made as processes come: process-exporter has no limit, and this exporter's own is 200."""
 
@@ -116,9 +119,11 @@ class _Reader(Reader):
             values["comm"] = self.comm(found, key)
         if "exe" in found:
             values["argv0"] = self.exe(found, key)
+        template = self.string(found["name"][1], join(key, "name")) if "name" in found else ""
         captures: dict[str, str] = {}
         if "cmdline" in found:
-            values["cmdline"] = self.cmdline(found, key, captures)
+            rules = self.rules(found, "cmdline", key)
+            values["cmdline"] = self.cmdline(rules, key, captures, go_template.shows_all_matches(template))
         self.entry.nothing = any(values.get(name) == [] for name in ("comm", "argv0")) or self.entry.nothing
         if self.entry.nothing:
             self.differs(node, key, "the entry is left out: it matches no process, or can't be said")
@@ -132,7 +137,6 @@ class _Reader(Reader):
                 join(key, "cmdline"),
                 "it takes kernel threads too, whose command line is empty; here only comm takes one",
             )
-        template = self.string(found["name"][1], join(key, "name")) if "name" in found else ""
         group = go_template.convert(template or NAME, captures)
         for problem in group.problems:
             self.differs(found["name"][1] if "name" in found else node, join(key, "name"), problem)
@@ -161,17 +165,21 @@ class _Reader(Reader):
             by_base[base] = glob
         return list(by_base.values())
 
-    def cmdline(self, found: dict[str, tuple[yaml.Node, yaml.Node]], key: str, captures: dict[str, str]) -> list[str]:
+    def cmdline(
+        self, rules: list[tuple[yaml.Node, str]], key: str, captures: dict[str, str], all_matches: bool
+    ) -> list[str]:
         patterns = []
-        for node, pattern in self.rules(found, "cmdline", key):
+        for place, (node, pattern) in enumerate(rules, 1):
+            # What is found without a name, each expression writes over: the last one's stays.
+            matched = MATCHED if all_matches and place == len(rules) else ""
             try:
-                python, names = translate(pattern, FACTS)
+                python, names = translate(pattern, (*FACTS, MATCHED), matched)
             except NoCounterpart as error:
                 self.differs(node, join(key, "cmdline"), f"{pattern!r}: {error}")
                 self.entry.nothing = True
             else:
                 patterns.append(python)
-                captures.update(names)
+                captures.update(names | ({"": matched} if matched else {}))
         return patterns
 
 

@@ -135,6 +135,10 @@ process_names:
   cmdline: ['^mig title']
 - name: "by-comm"
   exe: ['mig[odd]*']
+- name: "{{.Matches}}"
+  cmdline: ['mig-map (?P<b>\w)(?P<a>\w)?', '(last|least)$']
+- name: "{{.Matches}}"
+  cmdline: ['mig-whole \w']
 - name: "{{.Comm}} of {{.Username}}"
   cmdline: ['.+']
 """
@@ -147,6 +151,9 @@ PROCESSES = {  # the arguments that each has, and how many there are
     ("sh", "mig-cmdline", "--port=81\n"): 1,
     ("mig title: worker /run/x",): 1,
     ("/a/mig[odd]*",): 1,
+    ("sh", "mig-map", "xy", "last"): 1,
+    ("sh", "mig-map", "x", "least"): 1,
+    ("sh", "mig-whole", "x"): 1,
 }
 
 
@@ -200,4 +207,5 @@ def test_both_exporters_show_the_same_groups_with_as_many_processes(
     assert (ours["mig-exe"], ours["full"]) == (3, 1)
     assert ours["sh 80"] == 1
     assert ours["titled:x"] == 1
+    assert (ours["map[:last a:y b:x]"], ours["map[:least a: b:x]"], ours["map[:mig-whole x]"]) == (1, 1, 1)
     assert sum(count for name, count in ours.items() if " of " in name) > 3

@@ -92,6 +92,19 @@ def test_names_that_stand_for_something_else_here_are_changed() -> None:
     assert names == {"comm": "comm_", "app": "app", "1st": "m_1st_"}
 
 
+@pytest.mark.parametrize(
+    ("go", "python"),
+    [
+        ("nginx|redis", "(?P<m>nginx|redis)"),
+        (r"(?i)\w", r"(?a)(?P<m>(?i:\w))"),
+        ("(?P<a>x)", "(?P<m>(?P<a>x))"),
+        ("(x)(?:y)(z(?P<a>w))", "(x)(?:y)(?P<m>z(?P<a>w))"),
+    ],
+)
+def test_what_is_found_without_a_name_may_have_one(go: str, python: str) -> None:
+    assert translate(go, matched="m")[0] == python
+
+
 @given(st.text(alphabet="ab(|)[]{}?*+\\^$.,:-PQEUimsxwdz<>1=!", max_size=12))
 def test_any_text_is_an_expression_or_has_no_counterpart(text: str) -> None:
     try:
@@ -112,6 +125,7 @@ def test_any_text_is_an_expression_or_has_no_counterpart(text: str) -> None:
         ('a {{- "{b}" -}}  c {{/* note */}} d', "a{{b}}c  d"),
         ("a {{.Comm}} b", "a {comm} b"),
         ("{{`x`}}", "x"),
+        ("x-{{.Matches}}", "x-map[App:{app_}]"),
     ],
 )
 def test_names(go: str, name: str) -> None:
@@ -134,3 +148,7 @@ def test_names_that_have_no_counterpart(go: str, name: str, says: str) -> None:
     assert (found.text, found.per_process) == (name, "PID" in go)
     [problem] = found.problems
     assert problem.startswith(says)
+
+
+def test_a_map_is_in_the_order_of_its_keys() -> None:
+    assert convert("{{ .Matches }}", {"b": "b", "": "matched", "B": "B_"}).text == "map[:{matched} B:{B_} b:{b}]"
