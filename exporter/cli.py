@@ -22,8 +22,10 @@ DEFAULT_ADDRESS = ":10987"
 COMMANDS = {
     "check-config": "say what is wrong with a configuration file",
     "convert": "write a configuration of process-exporter as this exporter's",
+    "explain": "say what the kernel knows of a group, process, cgroup or the machine, and what it means",
     "once": "print one scrape",
     "test-match": "say which entry takes each process, or one, and why not another",
+    "top": "show the watched groups and cgroups, live",
 }
 """Each is a module of `exporter.commands`, imported only when it is asked for."""
 

@@ -239,7 +239,7 @@ def dies_first(subject: Subject, machine: Machine) -> Found | None:
     short = available is not None and ram is not None and available < RAM_SHORT * ram
     if available is not None:
         evidence.append(Evidence("MemAvailable", available, "bytes", "/proc/meminfo"))
-    same = f" ({others} others have the same)" if others else ""
+    same = f", as {others} more" if others else ""
     words = {"who": f"{process.comm}[{process.pid}]", "score": str(process.oom_score), "same": same}
     return Found(Severity.WARNING if short else Severity.INFO, tuple(evidence), words)
 

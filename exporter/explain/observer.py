@@ -98,6 +98,8 @@ class Observer:
         rows = []
         for group in self._refreshed(config).groups:
             name, labels = group.key
+            if not group.members and not (group.entry and group.entry.fixed):
+                continue
             shown = name + ("{" + ",".join(f"{key}={value}" for key, value in labels) + "}" if labels else "")
             rows.append(moment.row("group", shown, moment.all(process.pid for process in group.members)))
         return rows
