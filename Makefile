@@ -96,3 +96,8 @@ fuzz: $(VENV)/installed ## fuzz the parsers and the configuration, MINUTES=10 ea
 .PHONY: faults
 faults: $(VENV)/installed ## the tests of faults in full: every byte, every repetition
 	VMEM_TESTS_FULL=1 $(BIN)/python -m pytest -v tests/faults $(ARGS)
+
+.PHONY: soak
+soak: MINUTES ?= 60
+soak: $(VENV)/installed ## two Prometheus, churn, reloads and a faulty client for MINUTES=60, as root
+	PYTHONPATH=tests $(BIN)/python -m soak.run $(MINUTES)

@@ -102,27 +102,28 @@ class Service:
 
     def _collected(self, names: frozenset[str], deadline: float) -> list[Family]:
         """The families of a collection. One that is under way already is shared. Raises Unavailable."""
-        with self._flights_lock:
-            flight = self._flights.get(names)
-            first = flight is None
-            if flight is None:
-                flight = self._flights[names] = _Flight()
-        if not first:
-            flight.landed.wait(deadline - time.monotonic())
-        else:
-            try:
-                flight.families = self._alone(names, deadline)
-            finally:
-                with self._flights_lock:
-                    del self._flights[names]
-                flight.landed.set()
-        if flight.families is None:
-            raise Unavailable("the collection under way gave no page in time")
-        return flight.families
+        while True:
+            with self._flights_lock:
+                flight = self._flights.get(names)
+                if flight is None:
+                    own = self._flights[names] = _Flight()
+                    break
+            if not flight.landed.wait(max(deadline - time.monotonic(), 0)):
+                raise Unavailable("the collection under way took all the time")
+            if flight.families is not None:
+                return flight.families
+            # It failed, for a reason that need not be this scrape's.
+        try:
+            own.families = self._alone(names, deadline)
+        finally:
+            with self._flights_lock:
+                del self._flights[names]
+            own.landed.set()
+        return own.families
 
     def _alone(self, names: frozenset[str], deadline: float) -> list[Family]:
         """Collect when nobody else does."""
-        timeout = deadline - time.monotonic()
+        timeout = max(deadline - time.monotonic(), 0.0)
         if not self._one_collection.acquire(timeout=timeout):
             raise Unavailable("the collection under way took all the time")
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import html
 import logging
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -23,6 +24,12 @@ log = logging.getLogger(__name__)
 GZIP_LEVEL = 1
 """Level 6 takes four times the time to save 11 % of the bytes."""
 
+SHORTEST, LONGEST = 5.0, 30.0
+"""Seconds that a collection is given at the least, and those from which on a client's word for them isn't taken.
+
+A client that wants its answer at once would cost another, who shares the collection, what isn't read by then.
+"""
+
 LIFECYCLE = "/-/reload"
 
 _Answer = tuple[str, list[tuple[str, str]], bytes]
@@ -31,6 +38,16 @@ _Answer = tuple[str, list[tuple[str, str]], bytes]
 def plain(status: str, text: str, *headers: tuple[str, str]) -> _Answer:
     """An answer of one line."""
     return status, [("Content-Type", "text/plain; charset=utf-8"), *headers], f"{text}\n".encode()
+
+
+def scrape_timeout(header: str) -> float:
+    """The seconds that a client says it waits, within bounds, as the page may be shared with others who wait longer."""
+    try:
+        asked = float(header)
+    except ValueError:
+        asked = math.nan
+    # A comparison with NaN is false.
+    return asked if SHORTEST < asked < LONGEST else SHORTEST if asked <= SHORTEST else SCRAPE_TIMEOUT
 
 
 class App:
@@ -85,11 +102,7 @@ class App:
         only = parse_qs(environ.get("QUERY_STRING", "")).get("collect[]", [])
         _, content_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
         openmetrics = content_type.startswith("application/openmetrics-text")
-        try:
-            timeout = float(environ.get("HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS", SCRAPE_TIMEOUT))
-            timeout = min(max(timeout, 0.1), 600.0)
-        except ValueError:
-            timeout = SCRAPE_TIMEOUT
+        timeout = scrape_timeout(environ.get("HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS", ""))
         try:
             body = self._service.page(only, timeout=timeout, openmetrics=openmetrics).encode()
         except UsageError as error:

@@ -58,6 +58,6 @@ def exporter(
     with daemon(arguments, address, "/-/ready", directory / "exporter.log") as started:
         running = Exporter(started.process, started.address, started.log, file)
         yield running
-    assert "Traceback" not in running.output
-    assert "this is a bug" not in running.output
+    assert "Traceback" not in running.output, running.output
+    assert "this is a bug" not in running.output, running.output
     assert running.process.returncode == 0, running.output
