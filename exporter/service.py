@@ -21,10 +21,12 @@ from exporter.collectors import Collector, keep_open_default
 from exporter.collectors import build as build_collectors
 from exporter.collectors.itself import show_process
 from exporter.collectors.page import Page
+from exporter.collectors.process import ProcessCollector
 from exporter.config import DEFAULT, Config, load
 from exporter.errors import ConfigError, Unavailable, UsageError, VmemError
 from exporter.exposition import EOF, render
 from exporter.lane import Lane, Stuck
+from exporter.watch.process import Process
 
 log = logging.getLogger(__name__)
 
@@ -61,24 +63,44 @@ class Service:
         self._client = CollectorRegistry()
         PlatformCollector(registry=self._client)
         self.config = load()
-        self._reloaded, self._reload_successful = time.time(), True
+        self.problems: tuple[str, ...] = ()
+        """What was wrong with the configuration at the last reload."""
+        self.loaded = time.time()
+        """Unix time since when the configuration is in force."""
 
     def reload(self) -> None:
         """Load the configuration anew. Raises ConfigError, and then the one before stays in force."""
         try:
             self.config = self._load()
         except ConfigError as error:
-            self._reload_successful = False
+            self.problems = error.problems
             for problem in error.problems:
                 log.error("reload failed, the configuration before stays in force: %s", problem)
             raise
-        self._reloaded, self._reload_successful = time.time(), True
+        self.loaded, self.problems = time.time(), ()
         log.info("configuration reloaded")
 
     @property
     def enabled(self) -> list[Collector]:
         """The collectors that the configuration leaves on."""
         return [collector for collector in self._collectors if getattr(self.config.collectors, collector.name)]
+
+    @property
+    def states(self) -> dict[str, str | None]:
+        """Each collector by name: what it could not read, "" where it reads all, None where it is off."""
+        enabled = self.enabled
+        return {
+            collector.name: self._failing.get(f"collector {collector.name}", "") if collector in enabled else None
+            for collector in self._collectors
+        }
+
+    def processes(self, timeout: float = SCRAPE_TIMEOUT) -> list[Process]:
+        """Every process that is there, and its group, as of a collection of them now. Raises Unavailable."""
+        for collector in self.enabled:
+            if isinstance(collector, ProcessCollector):
+                self._collected(frozenset([collector.name]), time.monotonic() + timeout)
+                return collector.everyone
+        return []
 
     def page(self, only: Sequence[str] = (), *, timeout: float = SCRAPE_TIMEOUT, openmetrics: bool = False) -> str:
         """The page of metrics, of all collectors or of the named ones.
@@ -135,8 +157,8 @@ class Service:
         config = self.config
         page = Page()
         page.add(itself.BUILD_INFO, (("version", __version__), ("python_version", platform.python_version())), 1)
-        page.add(itself.RELOAD_SUCCESSFUL, (), int(self._reload_successful))
-        page.add(itself.RELOAD_TIMESTAMP, (), self._reloaded)
+        page.add(itself.RELOAD_SUCCESSFUL, (), int(not self.problems))
+        page.add(itself.RELOAD_TIMESTAMP, (), self.loaded)
         try:
             show_process(page)
             self._judge(ITSELF, None, page)

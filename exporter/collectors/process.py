@@ -55,6 +55,11 @@ class ProcessCollector:
         self._boot = 0
         self._config: Config | None = None
 
+    @property
+    def everyone(self) -> list[Process]:
+        """Every process as of the last collection, watched or not."""
+        return self._processes.everyone
+
     def collect(self, page: Page, config: Config) -> None:
         """The families vmem_process_ and vmem_pid_. Raises ParseError where the kernel's clocks can't be read.
 

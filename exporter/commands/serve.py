@@ -24,6 +24,7 @@ def run(options: argparse.Namespace) -> int:
     from exporter import logs
     from exporter.service import build
     from exporter.web.app import App
+    from exporter.web.pages import Pages
     from exporter.web.server import Server
 
     logs.set_up(options.log_level, options.log_format)
@@ -36,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     service = build(options)
     addresses = options.listen or [DEFAULT_ADDRESS]
-    server = Server(App(service, options.telemetry_path, lifecycle=options.lifecycle), addresses)
+    app = App(service, options.telemetry_path, Pages(service, options).paths, lifecycle=options.lifecycle)
+    server = Server(app, addresses)
     log.info("vmem-exporter %s watches %s", __version__, service.config.summary)
     for address in addresses:
         shown = f"localhost{address}" if address.startswith(":") else address

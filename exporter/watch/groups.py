@@ -22,7 +22,7 @@ REMEMBERED = 10
 
 Key = tuple[str, Pairs]
 NOWHERE: Key = ("", ())
-_OTHER: Key = (OTHER, ())
+OTHER_KEY: Key = (OTHER, ())
 
 
 class Group:
@@ -77,12 +77,12 @@ class Groups:
     @property
     def other(self) -> Group | None:
         """The group of what is folded, where there is one."""
-        return self._shown.get(_OTHER)
+        return self._shown.get(OTHER_KEY)
 
     @property
     def folded(self) -> int:
         """How many names are in "other" now."""
-        return len({process.key for process in self.other.members} - {_OTHER}) if self.other else 0
+        return len({process.key for process in self.other.members} - {OTHER_KEY}) if self.other else 0
 
     def find(self, key: Key, entry: ProcessEntry) -> Group:
         """The group for a process of that name and labels, which may be "other"."""
@@ -90,13 +90,13 @@ class Groups:
             return self._shown[key]
         if self._room():
             return self._show(key, entry)
-        return self.other or self._show(_OTHER, None)
+        return self.other or self._show(OTHER_KEY, None)
 
     def _room(self) -> bool:
         if len(self._shown) < self._max:
             return True
         for key, group in self._shown.items():
-            if not group.members and key != _OTHER and not (group.entry and group.entry.fixed):
+            if not group.members and key != OTHER_KEY and not (group.entry and group.entry.fixed):
                 self._remember(key, self._shown.pop(key))
                 return True
         return False

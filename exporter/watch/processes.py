@@ -348,6 +348,11 @@ class Processes:
         del self._table[str(process.pid)]
 
     @property
+    def everyone(self) -> list[Process]:
+        """All of the table, by pid."""
+        return sorted(self._table.values(), key=lambda process: process.pid)
+
+    @property
     def uptime(self) -> float:
         """The time of this refresh, in seconds since boot."""
         return self._uptime

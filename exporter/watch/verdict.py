@@ -56,7 +56,7 @@ class Answer:
 
     def _sentence(self, found: str) -> str:
         step = self.step
-        key = f"exclude.{step.selector}" if step.exclude else step.selector
+        key = key_of(step)
         if self.held is None:
             return f"{key}: cannot be read: {self.found}"
         if step.selector == KERNEL_THREAD:
@@ -65,8 +65,7 @@ class Answer:
             return f"{key}: {shown(self.found)}" if self.held else f"{key}: {shown(step.values[0])} comes out empty"
         if self.held:
             return f"{key}: {found}, {'not excluded' if step.exclude else 'as asked'}"
-        how = "all of" if step.selector == "cmdline" and not step.exclude else "one of"
-        return f"{key}: {found}, {'excluded by' if step.exclude else 'expected'} {_values(step, how)}"
+        return f"{key}: {found}, {'excluded by' if step.exclude else 'expected'} {expected(step)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +131,17 @@ def shown(value: object) -> str:
     return f"'{seen}…'" if len(text) > SHOWN_LENGTH else f"'{seen}'"
 
 
-def _values(step: Step, how: str) -> str:
+def key_of(step: Step) -> str:
+    """The key in an entry that asks so."""
+    return f"exclude.{step.selector}" if step.exclude else step.selector
+
+
+def expected(step: Step) -> str:
+    """The values that a step asks for, and whether one or all of them."""
     values = [shown(getattr(value, "pattern", value)) for value in step.values]
     if len(values) == 1:
         return values[0]
     if len(values) > SHOWN_VALUES:
         values[SHOWN_VALUES:] = [f"{len(values) - SHOWN_VALUES} more"]
+    how = "all of" if step.selector == "cmdline" and not step.exclude else "one of"
     return f"{how} {', '.join(values)}"

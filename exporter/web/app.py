@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import html
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
-from exporter import __version__
 from exporter.errors import ConfigError, Unavailable, UsageError
 from exporter.service import SCRAPE_TIMEOUT, Service
 
@@ -33,6 +31,7 @@ A client that wants its answer at once would cost another, who shares the collec
 LIFECYCLE = "/-/reload"
 
 _Answer = tuple[str, list[tuple[str, str]], bytes]
+Page = Callable[["WSGIEnvironment"], _Answer]
 
 
 def plain(status: str, text: str, *headers: tuple[str, str]) -> _Answer:
@@ -53,11 +52,12 @@ def scrape_timeout(header: str) -> float:
 class App:
     """The application over a service."""
 
-    def __init__(self, service: Service, telemetry_path: str, *, lifecycle: bool) -> None:
+    def __init__(self, service: Service, telemetry_path: str, pages: Mapping[str, Page], *, lifecycle: bool) -> None:
+        """`pages` are those for people."""
         self._service = service
         self._telemetry_path = telemetry_path
-        self._pages: dict[str, Callable[[WSGIEnvironment], _Answer]] = {
-            "/": self._landing,
+        self._pages: dict[str, Page] = {
+            **pages,
             "/-/healthy": lambda _: plain("200 OK", "vmem-exporter is healthy."),
             "/-/ready": lambda _: plain("200 OK", "vmem-exporter is ready."),
             telemetry_path: self._metrics,
@@ -112,23 +112,3 @@ class App:
             body = gzip.compress(body, GZIP_LEVEL)
             headers.append(("Content-Encoding", "gzip"))
         return "200 OK", headers, body
-
-    def _landing(self, environ: WSGIEnvironment) -> _Answer:
-        # Not at the top: it takes 1.2 MB, which an exporter that nobody looks at needn't have.
-        import psutil
-
-        metrics = html.escape(self._telemetry_path)
-        memory, swap = psutil.virtual_memory(), psutil.swap_memory()
-        page = (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>vmem-exporter</title></head><body>'
-            f"<h1>vmem-exporter {__version__}</h1><p>What the kernel knows of this machine's memory.</p>"
-            f"<p>RAM: {_size(memory.total)}, of which {_size(memory.available)} can still be had."
-            f" Swap: {_size(swap.total)}, of which {_size(swap.used)} is in use.</p>"
-            f'<ul><li><a href="{metrics}">Metrics</a></li><li><a href="/-/healthy">Health</a></li>'
-            '<li><a href="/-/ready">Readiness</a></li></ul></body></html>\n'
-        )
-        return "200 OK", [("Content-Type", "text/html; charset=utf-8")], page.encode()
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"
