@@ -9,7 +9,8 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from exporter.commands.explain import seconds
@@ -44,12 +45,22 @@ def times(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Raises ConfigError where the configuration can't be used, and UsageError where the machine can't be read."""
+    if not sys.stdout.isatty():
+        return tables(options)
+    with suppress(KeyboardInterrupt):
+        _live(options)
+    return 0
+
+
+def tables(options: argparse.Namespace) -> int:
+    """Print as many tables as are asked for, one without that."""
+    from exporter.explain.table import lines
+
     try:
-        if sys.stdout.isatty():
-            _live(options)
-        else:
-            for _, told in zip(range(max(options.iterations, 1)), _reports(options), strict=False):
-                print_table(told)
+        for told in islice(_reports(options), max(options.iterations, 1)):
+            subjects = [subject for subject, _ in told.subjects]
+            subjects.sort(key=lambda subject: -(subject.row.memory.resident or 0))
+            print("\n".join(lines(subjects, shutil.get_terminal_size().columns)), flush=True)
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
@@ -82,16 +93,6 @@ def _reports(options: argparse.Namespace, wait: bool = True) -> Iterator[Report]
             before = now
     except (ParseError, Refused) as error:
         raise UsageError(f"the machine can't be read: {error}") from None
-
-
-def print_table(told: Report) -> None:
-    """The table as plain text."""
-    from exporter.explain.table import lines
-
-    subjects = sorted(
-        (subject for subject, _ in told.subjects), key=lambda subject: -(subject.row.memory.resident or 0)
-    )
-    print("\n".join(lines(subjects, shutil.get_terminal_size().columns)), flush=True)
 
 
 def _live(options: argparse.Namespace) -> None:

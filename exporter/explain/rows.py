@@ -195,17 +195,16 @@ class Subject:
         if self.before is None or self.seconds <= 0:
             return None
         had = {(process.pid, process.born): process for process in self.before.processes}
-        rises: list[N] = []
+        rises: list[Number] = []
         for process in self.row.processes:
             now = getattr(process.memory, name)
             earlier = had.get((process.pid, process.born))
-            if now is None:
-                continue
-            if earlier is not None:
-                rises.append(now - (getattr(earlier.memory, name) or 0))
-            elif newcomers and process.born >= self.before.at:
-                rises.append(now)
-        return sum(rise or 0 for rise in rises)
+            then = getattr(earlier.memory, name) if earlier else None
+            if now is not None and then is not None:
+                rises.append(now - then)
+            elif now is not None and earlier is None:
+                rises.append(now if newcomers and process.born >= self.before.at else 0)
+        return sum(rises) if rises or not self.row.processes else None
 
     def rate(self, name: str) -> float | None:
         """The same, a second."""

@@ -12,10 +12,10 @@ OF_SUBJECT: tuple[Rule[[Subject, Machine]], ...] = (
         check=checks.near_limit,
         when="a working set of 90 % of the tightest limit (critical: 95 %)",
         title="{share} of {where}",
-        meaning="Page cache gives way first; when nothing is left to reclaim, the kernel kills in that cgroup, however"
-        " much memory the machine has free. The smallest limit above a process counts, not only its own.",
+        meaning="Page cache gives way first, then memory to swap; when nothing is left to reclaim, the kernel kills in"
+        " that cgroup, however much the machine has free. The smallest limit above a process counts, not only its own.",
         action="Raise the limit to {needs} (what is resident and in swap, and 20 %): {file}; or make it use less.",
-        document="Documentation/admin-guide/cgroup-v2.rst, memory.max",
+        document="Documentation/admin-guide/cgroup-v2.rst, memory.max; Documentation/admin-guide/cgroup-v1/memory.rst",
     ),
     Rule(
         name="time-lost",
@@ -23,7 +23,7 @@ OF_SUBJECT: tuple[Rule[[Subject, Machine]], ...] = (
         when="1 major fault a second, or 1 % of the time waited (warning: 10/s or 1 %; critical: 10 %)",
         title="{rate} major faults",
         meaning="Each major fault waits for a device. At 0.1 ms each (flash) to 10 ms (a disk that turns), an"
-        " assumption, these cost {low} to {high} a second. {told}",
+        " assumption, these cost {low} to {high} a second, over all threads. {told}",
         action="Find what was pushed out: swap, or a program and its files that the page cache had no room for. Give it"
         " memory, or lock what must be fast.",
         document="Documentation/accounting/delay-accounting.rst, Documentation/accounting/psi.rst, proc(5)",
