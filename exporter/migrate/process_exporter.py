@@ -88,7 +88,9 @@ class _Reader(Reader):
         found = self.mapping(node, "", None)
         if "process_names" not in found:
             raise self.problem(node, "process_names", "no such key", "the list of process-exporter's groups")
-        entries = []
+        entries: list[_Entry] = []
+        if _null(found["process_names"][1]):
+            return entries
         for key, item in self.items(found["process_names"][1], "process_names"):
             self.entry = _Entry()
             try:

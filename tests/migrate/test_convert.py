@@ -98,6 +98,12 @@ def test_what_has_no_counterpart_is_said_with_its_line(tmp_path: Path, entry: st
     load(str(written))
 
 
+def test_no_groups_are_none_here_too(tmp_path: Path) -> None:
+    done, written = convert(tmp_path, "process_names:\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert load(str(written)).processes == ()
+
+
 def test_a_name_that_is_a_process_each_is_shown_by_process(tmp_path: Path) -> None:
     done, _ = convert(tmp_path, "process_names: [{name: '{{.Comm}}-{{.PID}}', comm: [a]}]")
     assert safe_load(done.stdout)["processes"] == [{"name": "{comm}", "comm": ["a"], "per_process": True}]
