@@ -24,33 +24,31 @@ RULES = {
 PEERS = ("namedprocess", "container", "machine", "node")
 
 # What cAdvisor's docs/storage/prometheus.md lists of memory.
-CADVISOR = set(
-    [
-        "container_hugetlb_failcnt",
-        "container_hugetlb_max_usage_bytes",
-        "container_hugetlb_usage_bytes",
-        "container_memory_bandwidth_bytes",
-        "container_memory_bandwidth_local_bytes",
-        "container_memory_cache",
-        "container_memory_failcnt",
-        "container_memory_failures_total",
-        "container_memory_mapped_file",
-        "container_memory_max_usage_bytes",
-        "container_memory_numa_pages",
-        "container_memory_rss",
-        "container_memory_swap",
-        "container_memory_usage_bytes",
-        "container_memory_working_set_bytes",
-        "container_processes",
-        "container_referenced_bytes",
-        "container_spec_memory_limit_bytes",
-        "container_spec_memory_reservation_limit_bytes",
-        "container_spec_memory_swap_limit_bytes",
-        "machine_memory_bytes",
-        "machine_node_hugepages_count",
-        "machine_node_memory_capacity_bytes",
-    ]
-)
+CADVISOR = {
+    "container_hugetlb_failcnt",
+    "container_hugetlb_max_usage_bytes",
+    "container_hugetlb_usage_bytes",
+    "container_memory_bandwidth_bytes",
+    "container_memory_bandwidth_local_bytes",
+    "container_memory_cache",
+    "container_memory_failcnt",
+    "container_memory_failures_total",
+    "container_memory_mapped_file",
+    "container_memory_max_usage_bytes",
+    "container_memory_numa_pages",
+    "container_memory_rss",
+    "container_memory_swap",
+    "container_memory_usage_bytes",
+    "container_memory_working_set_bytes",
+    "container_processes",
+    "container_referenced_bytes",
+    "container_spec_memory_limit_bytes",
+    "container_spec_memory_reservation_limit_bytes",
+    "container_spec_memory_swap_limit_bytes",
+    "machine_memory_bytes",
+    "machine_node_hugepages_count",
+    "machine_node_memory_capacity_bytes",
+}
 SINCE = {
     "container_memory_kernel_usage",
     "container_memory_migrate",
