@@ -97,6 +97,22 @@ def test_swap_that_is_not_touched_is_told_from_swap_that_is(cgroup: Cgroup, star
     assert hot.code == 1
 
 
+@pytest.mark.usefixtures("swap", "delay_accounting")
+def test_where_the_kernel_accounts_for_delays_the_time_lost_is_the_true_one(
+    cgroup: Cgroup, start_child: StartChild
+) -> None:
+    child = start_child("waiting", cgroup)
+    child.run("m = memory(60 << 20); touch(m)")
+    cgroup.limit(memory=20 * MIB, swap=1024 * MIB)
+    told = explain(child.pid, meanwhile=lambda: child.run("touch(m)"))
+    waited = next(item for item in told.findings["time-lost"]["evidence"] if item["source"].startswith("taskstats"))
+    assert waited["name"] == "all its tasks waited for memory"
+    # One task waits for less than all of the time, and here for much of it.
+    assert 0.01 < waited["value"] < 1
+    measured = f"{100 * waited['value']:.3g} %"
+    assert f"The kernel measured {measured} of the time." in told.findings["time-lost"]["meaning"]
+
+
 def test_a_leak_is_seen_to_grow_and_what_is_left_is_told(cgroup: Cgroup, start_child: StartChild) -> None:
     child = start_child("leaking", cgroup)
     child.run("kept = []")
