@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import select
 import shutil
 import sys
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from exporter.explain.findings import Report
 
 TAKES_FLAGS = True
+
+_SEQUENCE = re.compile(r"\x1b[\[O][0-9;]*[A-Za-z~]")
+"""What a terminal sends for a key that is no letter."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,6 +153,6 @@ class _Key:
                 time.sleep(patience)
             elif select.select([self._fd], [], [], patience)[0]:
                 text = os.read(self._fd, 64).decode("utf-8", "ignore")
-                self._more = "" if text.startswith(("\x1b[", "\x1bO")) else text
+                self._more = _SEQUENCE.sub("", text)
         key, self._more = self._more[:1], self._more[1:]
         return key
