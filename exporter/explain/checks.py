@@ -83,7 +83,9 @@ def time_lost(subject: Subject, machine: Machine) -> Found | None:
     share: float | None = None
     if waited is not None:
         share = waited
-        evidence.append(Evidence("all its tasks waited for memory", share, "ratio", "taskstats, over netlink"))
+        evidence.append(
+            Evidence("all its tasks waited for memory, at least", share, "ratio", "taskstats, over netlink")
+        )
     elif stalled is not None and cgroup:
         share = stalled / subject.seconds
         source = f"{cgroup.folder}/memory.pressure"

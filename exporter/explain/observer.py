@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -28,6 +29,8 @@ from exporter.watch.processes import Processes
 
 CAP_IPC_LOCK = 1 << 14
 """include/uapi/linux/capability.h: RLIMIT_MEMLOCK doesn't bind who has it."""
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -111,7 +114,12 @@ class Observer:
         paths: dict[str, None] = {}
         for entry in config.cgroups:
             paths.update(dict.fromkeys(list(tree.matching(entry))[: entry.max_cgroups]))
-        rows = [moment.cgroup_row(path) for path in paths]
+        rows = []
+        for path in paths:
+            try:
+                rows.append(moment.cgroup_row(path))
+            except (ParseError, Refused) as error:
+                log.warning("cgroup %s can't be read: %s", path, error)
         return [row for row in rows if row is not None]
 
     def _refreshed(self, config: Config) -> Processes:
@@ -214,7 +222,8 @@ class Observer:
         except (ParseError, Refused):
             self._ask_delays = False
             return None
-        return None if delays is None else sum(delay or 0 for delay in delays) / 1e9
+        # The causes nest: a swap-in may reclaim, and be thrashing. Their sum would count a wait twice.
+        return None if delays is None else max(delay or 0 for delay in delays) / 1e9
 
     # One cgroup.
 
@@ -266,10 +275,16 @@ class _Moment:
     def row(self, kind: Kind, name: str, processes: list[Process], cgroup: Cgroup | None = None) -> Row:
         if cgroup is None:
             paths = dict.fromkeys(process.cgroup for process in processes)
-            homes = [home for path in paths if (home := self.cgroup(path)) is not None]
+            homes = [home for path in paths if (home := self._home(path)) is not None]
             cgroup = min(homes, key=lambda home: home.headroom, default=None)
         memory = total(process.memory for process in processes)
         return Row(kind=kind, name=name, at=self.at, processes=tuple(processes), memory=memory, cgroup=cgroup)
+
+    def _home(self, path: str) -> Cgroup | None:
+        try:
+            return self.cgroup(path)
+        except (ParseError, Refused):
+            return None
 
     def cgroup_row(self, path: str) -> Row | None:
         cgroup = self.cgroup(path)

@@ -35,7 +35,7 @@ class Memory:
     minor_faults: N = None
     major_faults: N = None
     waited: N = None
-    """Seconds that its tasks waited for memory, by delay accounting; None where the kernel doesn't tell."""
+    """Seconds that its tasks waited for memory, at least, by delay accounting; None where the kernel doesn't tell."""
 
 
 NAMES = tuple(field.name for field in fields(Memory))

@@ -179,6 +179,29 @@ def test_a_process_that_may_not_be_read_is_named_with_the_file_and_the_reason(
     assert {process.pid for row in rows for process in row.processes} == {1, 11}
 
 
+def test_a_cgroup_that_may_not_be_read_costs_its_own_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        root = Path(folder) / "cgroup"
+        shutil.copytree(V2 / "cgroup", root)
+        (root / "lab/db").chmod(0)
+        watching = Observer(str(V2 / "proc"), str(V2 / "sys"), str(root))
+        try:
+            with ordinary_user():
+                sample = watching.sample(
+                    config("cgroups: [{name: lab, path: '/lab/*'}]\nprocesses: [{name: '{comm}'}]")
+                )
+                with pytest.raises(Refused, match="Permission denied"):
+                    watching.sample(DEFAULT, "/lab/db")
+        finally:
+            (root / "lab/db").chmod(0o755)
+    rows = {row.name: row for row in sample.rows}
+    assert "/lab/web" in rows
+    assert "/lab/db" not in rows
+    assert rows["swapped"].cgroup is None
+    assert "cgroup /lab/db can't be read" in caplog.text
+
+
 def test_headroom_is_the_least_that_any_limit_above_leaves() -> None:
     root = Cgroup(path="/", folder="/cg", version="2", working_set=500)
     box = Cgroup(path="/box", folder="/cg/box", version="2", limit=100, working_set=90, above=root)

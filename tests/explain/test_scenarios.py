@@ -106,7 +106,7 @@ def test_where_the_kernel_accounts_for_delays_the_time_lost_is_the_true_one(
     cgroup.limit(memory=20 * MIB, swap=1024 * MIB)
     told = explain(child.pid, meanwhile=lambda: child.run("touch(m)"))
     waited = next(item for item in told.findings["time-lost"]["evidence"] if item["source"].startswith("taskstats"))
-    assert waited["name"] == "all its tasks waited for memory"
+    assert waited["name"] == "all its tasks waited for memory, at least"
     # One task waits for less than all of the time, and here for much of it.
     assert 0.01 < waited["value"] < 1
     measured = f"{100 * waited['value']:.3g} %"
@@ -210,6 +210,32 @@ def test_the_machine_has_a_line_for_each_group_and_the_worst_comes_first(
     assert any(line.startswith("critical  cramped: ") for line in critical)
     assert "cramped" in [row.split()[0] for row in rows[: len(critical)]]
     assert "\x1b" not in answer.stdout
+
+
+def test_a_kernel_thread_has_no_memory_and_nothing_is_said_of_it() -> None:
+    thread = next(
+        folder.name
+        for folder in Path("/proc").iterdir()
+        if folder.name.isdecimal() and "VmSize" not in (folder / "status").read_text() and folder.name != "1"
+    )
+    told = explain(thread, interval=0.1)
+    assert told.row["virtual_bytes"] is None
+    assert told.row["major_faults_per_second"] == 0
+    assert [rule for rule, item in told.findings.items() if item["subject"]] == []
+    answer = run(thread, "--interval=0.1")
+    assert "  virtual               -\n" in answer.stdout
+    assert "  minor faults        0/s   0 in 0.1 s\n" in answer.stdout
+
+
+def test_what_is_said_into_a_pipe_that_closes_is_no_error() -> None:
+    with subprocess.Popen(
+        [COMMAND, "explain", "--interval=0.1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() in (0, 1)
 
 
 def test_a_subject_that_is_not_there_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -87,6 +87,27 @@ def test_only_a_terminal_is_given_colours() -> None:
     assert coloured.replace("\x1b[31m", "").replace("\x1b[36m", "").replace("\x1b[0m", "") == plain
 
 
+def test_a_subject_is_shown_with_what_its_cgroup_waited_and_whose_limit_it_meets() -> None:
+    above = Cgroup(path="/c", folder="/cg/c", version="2", limit=100 << 20, working_set=80 << 20)
+
+    def at(seconds: float, waited: float) -> Row:
+        cgroup = Cgroup(
+            path="/c/in", folder="/cg/c/in", version="2", usage=1 << 20, working_set=1 << 20,
+            effective_limit=100 << 20, pressure_some=waited, above=above,
+        )  # fmt: skip
+        return Row(kind="cgroup", name="/c/in", at=seconds, cgroup=cgroup)
+
+    subject = Subject(at(4.0, 1.5), at(2.0, 1.0))
+    page = text.render(
+        Report(((subject, ()),), Machine(Host(at=4.0, meminfo={}, vmstat={})), ()), whole=False, width=80, colour=False
+    )
+    assert page.startswith("cgroup /c/in: 0 processes\n")
+    assert "    limit       100.0 MiB   headroom 20.0 MiB, the limit of /c\n" in page
+    assert "    pressure         25 %   of the time some task waited for memory\n" in page
+    assert "  major faults        0/s   0 in 2.0 s\n" in page
+    assert page.endswith("Nothing to say: all is as it should be.\n")
+
+
 def test_of_the_machine_only_what_is_informative_has_one_line() -> None:
     page = text.render(told(finding(Severity.WARNING), finding(Severity.INFO)), whole=True, width=80, colour=False)
     assert "warning   a: title of warning\n  evidence  VmRSS 1 B (/proc/7/status)\n  do        act\n" in page
