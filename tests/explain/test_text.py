@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from unit.tree import FIXTURES
 
+from exporter.commands.explain import coloured
 from exporter.config import DEFAULT
 from exporter.errors import ParseError
 from exporter.explain import as_json, text
@@ -106,6 +107,27 @@ def test_a_subject_is_shown_with_what_its_cgroup_waited_and_whose_limit_it_meets
     assert "    pressure         25 %   of the time some task waited for memory\n" in page
     assert "  major faults        0/s   0 in 2.0 s\n" in page
     assert page.endswith("Nothing to say: all is as it should be.\n")
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variables", "expected"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (False, {"TERM": "xterm"}, False),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        # no-color.org: an empty one is none.
+        (True, {"TERM": "xterm", "NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+    ],
+)
+def test_colours_are_wanted_in_a_terminal_that_has_them_and_by_nobody_who_says_no(
+    terminal: bool, variables: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    assert coloured() is expected
 
 
 def test_of_the_machine_only_what_is_informative_has_one_line() -> None:
