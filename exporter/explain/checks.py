@@ -7,7 +7,7 @@ import os
 
 from exporter.catalog.declare import Number
 from exporter.explain.findings import Evidence, Found, Severity
-from exporter.explain.rows import LIMIT_FILE, Machine, Subject
+from exporter.explain.rows import LIMIT_FILE, SWAP_FILE, Machine, Subject
 from exporter.explain.units import GIB, MIB, shown, size
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -155,7 +155,7 @@ def near_limit(subject: Subject, machine: Machine) -> Found | None:
     evidence = [
         Evidence("working set (usage less inactive_file)", level.working_set, "bytes", f"{level.folder}/memory.stat"),
         Evidence("limit", level.limit, "bytes", f"{level.folder}/{LIMIT_FILE[level.version]}"),
-        Evidence("swap", level.swap or 0, "bytes", f"{level.folder}/memory.stat"),
+        Evidence("swap", level.swap or 0, "bytes", f"{level.folder}/{SWAP_FILE[level.version]}"),
     ]
     if level.oom_kills is not None:
         file = "memory.events" if level.version == "2" else "memory.oom_control"

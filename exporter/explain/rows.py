@@ -18,6 +18,9 @@ N = Number | None
 LIMIT_FILE = {"1": "memory.limit_in_bytes", "2": "memory.max"}
 """Where each version of cgroups has the limit that kills."""
 
+SWAP_FILE = {"1": "memory.stat", "2": "memory.swap.current"}
+"""Where each has what is in swap."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:

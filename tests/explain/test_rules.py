@@ -225,7 +225,12 @@ def test_the_limit_that_a_cgroup_should_have_holds_its_swap_and_a_fifth_more() -
     finding = judged(cgroup=limited(0.95, swap=50 * MIB))["near-limit"]
     assert "Raise the limit to 1.2 GiB" in finding.action
     assert finding.title == "95 % of the limit of /box, which is above /box/in"
-    assert [item.value for item in finding.evidence] == [950 * MIB, 1000 * MIB, 50 * MIB, 3]
+    assert [(item.value, item.source) for item in finding.evidence] == [
+        (950 * MIB, "/cg/box/memory.stat"),
+        (1000 * MIB, "/cg/box/memory.max"),
+        (50 * MIB, "/cg/box/memory.swap.current"),
+        (3, "/cg/box/memory.events"),
+    ]
 
 
 def test_a_group_s_faults_are_those_of_the_processes_it_has_and_of_those_born_meanwhile() -> None:
