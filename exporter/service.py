@@ -167,9 +167,10 @@ class Service:
         families: list[Family] = []
         collectors = [collector for collector in self._collectors if collector.name in names]
         for place, collector in enumerate(collectors):
-            found, labels = Page(), (("collector", collector.name),)
+            labels = (("collector", collector.name),)
             start = time.monotonic()
             patience = max(deadline - start, 0.0) / (len(collectors) - place)
+            found = Page(start + patience)
             [(_, outcome)] = self._lane.run(
                 [(collector.name, lambda c=collector, p=found: c.collect(p, config))],  # type: ignore[misc]
                 patience=patience,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from exporter.catalog.declare import METRICS, Family, Metric, Number
@@ -12,7 +13,9 @@ from exporter.lane import Stuck
 class Page:
     """Families, filled in any order, and what could not be read."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float = math.inf) -> None:
+        """`deadline` is the time.monotonic() at which the page is given up."""
+        self.deadline = deadline
         self.failures: list[VmemError | Stuck] = []
         self._families: dict[str, Family] = {}
 

@@ -74,7 +74,7 @@ class ProcessCollector:
         # What is read of a group is summed at once: the rows of all processes would take more memory than the rest.
         found = {group: self._read(group) for group in self._processes.groups}
         found |= {group: self._read(group) for group in self._processes.moved()}
-        self._read_smaps(found)
+        self._read_smaps(found, page.deadline)
         groups = list(self._processes.groups)
         self._delays_known = self._delays.refresh(self._processes, [g for g in groups if g.entry and g.entry.delays])
         for group in groups:
@@ -101,9 +101,9 @@ class ProcessCollector:
         resident = {process: row[_RESIDENT] or 0 for process, row in rows.items()} if entry and entry.smaps else {}
         return _Found(values, largest, resident)
 
-    def _read_smaps(self, found: dict[Group, _Found]) -> None:
+    def _read_smaps(self, found: dict[Group, _Found], deadline: float) -> None:
         wanted = {process: size for part in found.values() for process, size in part.resident.items() if process.group}
-        self._smaps.refresh(self._processes, wanted)
+        self._smaps.refresh(self._processes, wanted, deadline)
 
     def _show(self, page: Page, group: Group, found: _Found) -> None:
         labels = group.labels

@@ -292,9 +292,12 @@ class Processes:
         def asked(process: Process) -> Job:
             return process, lambda: _answer(config, Identity(procfs, process.pid, process.comm, process.kernel_thread))
 
-        for process, outcome in self._lane.run([asked(process) for process in processes], patience=PATIENCE):
-            assert isinstance(process, Process)
-            self._settle(process, outcome)
+        # A thousand at a time: what is asked about all processes at the first scrape would stay in the heap.
+        for at in range(0, len(processes), 1000):
+            jobs = [asked(process) for process in processes[at : at + 1000]]
+            for process, outcome in self._lane.run(jobs, patience=PATIENCE):
+                assert isinstance(process, Process)
+                self._settle(process, outcome)
 
     def _settle(self, process: Process, outcome: object) -> None:
         answer = _Answer(None, NOWHERE, [])

@@ -6,6 +6,7 @@ or a group of large processes, doesn't hold up the scrape.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -37,13 +38,19 @@ class Smaps:
     def __init__(self, procfs: str) -> None:
         self._procfs = procfs
         self._lane = Lane("smaps")
+        self._oldest_first = True
         self.readings: dict[Process, Reading] = {}
 
-    def refresh(self, processes: Processes, wanted: dict[Process, int]) -> None:
-        """Make as many readings of these processes as the budget allows; `wanted` has VmRSS of each, in KiB."""
+    def refresh(self, processes: Processes, wanted: dict[Process, int], deadline: float) -> None:
+        """Make as many readings of these processes as the budget allows; `wanted` has VmRSS of each, in KiB.
+
+        They take at most half of the time that is left until the deadline: the last one, begun when the budget was
+        all but used, may take as long as the budget itself.
+        """
+        budget = min(BUDGET, (deadline - time.monotonic()) / 2)
         self.readings = {process: reading for process, reading in self.readings.items() if process in wanted}
         jobs = [self._job(process) for process in self._in_turn(wanted)]
-        for process, outcome in self._lane.run(jobs, patience=BUDGET, budget=BUDGET):
+        for process, outcome in self._lane.run(jobs, patience=budget, budget=budget):
             assert isinstance(process, Process)
             if isinstance(outcome, SmapsRollup):
                 self.readings[process] = Reading(outcome, processes.uptime, wanted[process])
@@ -53,11 +60,16 @@ class Smaps:
                 raise outcome
 
     def _in_turn(self, wanted: dict[Process, int]) -> Iterable[Process]:
-        """Those never read, then by turns the one that changed most and the one whose reading is oldest."""
+        """Those never read, then by turns the one that changed most and the one whose reading is oldest.
+
+        Who is first changes too: where the budget is for one reading, neither holds up the other.
+        """
         new = [process for process in wanted if process not in self.readings]
         changed = sorted(self.readings, key=lambda process: -abs(wanted[process] - self.readings[process].resident))
         oldest = sorted(self.readings, key=lambda process: self.readings[process].at)
-        by_turns = chain.from_iterable(zip_longest(changed, oldest))
+        self._oldest_first = not self._oldest_first
+        first, second = (oldest, changed) if self._oldest_first else (changed, oldest)
+        by_turns = chain.from_iterable(zip_longest(first, second))
         return dict.fromkeys(chain(new, (process for process in by_turns if process)))
 
     def _job(self, process: Process) -> Job:
