@@ -10,7 +10,6 @@ from typing import TypeVar
 from exporter.catalog import cgroup as catalog
 from exporter.catalog.declare import KIB, MICROSECONDS, TICKS, Number
 from exporter.catalog.process import Stat, Status
-from exporter.collectors.cgroup import PATIENCE, Reader, Reading
 from exporter.config import Config
 from exporter.errors import ParseError, Refused, UsageError
 from exporter.explain.rows import LIMIT_FILE, Cgroup, Host, Kind, Memory, Pool, Process, Row, Sample, total
@@ -24,6 +23,7 @@ from exporter.kernel.taskstats import Taskstats
 from exporter.kernel.text import choice, number, pairs
 from exporter.kernel.uptime import uptime
 from exporter.lane import Lane
+from exporter.watch.cgroup_reader import PATIENCE, Reader, Reading
 from exporter.watch.cgroups import Hierarchy, NoHierarchy, Tree, find_hierarchy
 from exporter.watch.processes import Processes
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from exporter.errors import Refused, Unavailable
 
@@ -49,19 +48,31 @@ def read(path: str, *, dir_fd: int | None = None, cap: int = CAP) -> bytes | Non
         raise _failure(path, error) from None
 
 
-def read_whole(path: str, dir_fd: int | None = None) -> bytes | None:
+def read_whole(path: str) -> bytes | None:
     """The same for a file that one read gives whole, which those of sysfs and the memory controller's are."""
-    try:
-        fd = os.open(path, _FLAGS, dir_fd=dir_fd)
+    [text] = read_each([path])
+    if isinstance(text, Refused):
+        raise text
+    return text
+
+
+def read_each(paths: Iterable[str], dir_fd: int | None = None) -> list[bytes | Refused | None]:
+    """The same for several such files, in one loop because they are many. One that is refused costs itself."""
+    texts: list[bytes | Refused | None] = []
+    for path in paths:
         try:
-            text = os.read(fd, _CHUNK)
-            return text if len(text) < _CHUNK else text + _all(fd, CAP)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        if error.errno in _ABSENT:
-            return None
-        raise _failure(path, error) from None
+            fd = os.open(path, _FLAGS, dir_fd=dir_fd)
+            try:
+                text = os.read(fd, _CHUNK)
+                texts.append(text if len(text) < _CHUNK else text + _all(fd, CAP))
+            finally:
+                os.close(fd)
+        except OSError as error:
+            failure = None if error.errno in _ABSENT else _failure(path, error)
+            if isinstance(failure, Unavailable):
+                raise failure from None
+            texts.append(failure)
+    return texts
 
 
 def _all(fd: int, cap: int) -> bytes:
@@ -145,23 +156,17 @@ def size(path: str) -> int:
 
 def exists(path: str) -> bool:
     """Whether there is such a file or directory."""
-    return os.path.exists(path)
+    return os.access(path, os.F_OK, effective_ids=True)
 
 
-@contextmanager
-def opened(path: str) -> Iterator[int | None]:
+def open_folder(path: str) -> int | None:
     """A directory to read files of, which stays the same one if another takes its place; None where it has gone."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         if error.errno not in _ABSENT:
             raise _failure(path, error) from None
-        yield None
-        return
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+        return None
 
 
 def names(path: str) -> list[str]:

@@ -10,7 +10,20 @@ import pytest
 from unit.tree import ordinary_user
 
 from exporter.errors import Refused
-from exporter.kernel.read import CAP, again, close, folders, keep, link, listing, names, opened, read, read_whole
+from exporter.kernel.read import (
+    CAP,
+    again,
+    close,
+    folders,
+    keep,
+    link,
+    listing,
+    names,
+    open_folder,
+    read,
+    read_each,
+    read_whole,
+)
 
 LENGTHS = [0, 1, 8191, 8192, 8193, 100_000]
 
@@ -42,8 +55,8 @@ def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     assert link(gone) is None
     assert keep(gone) is None
     assert listing(gone) == names(gone) == folders(gone) == []
-    with opened(gone) as fd:
-        assert fd is None
+    assert open_folder(gone) is None
+    assert read_each([gone]) == [None]
     close(None)
 
 
@@ -62,8 +75,8 @@ def test_what_may_not_be_read_is_refused_with_its_path(tmp_path: Path) -> None:
                 assert refused.value.errno == errno.EACCES
             with pytest.raises(Refused, match="Permission denied"):
                 link(str(closed / "link"))
-            with pytest.raises(Refused, match="Permission denied"), opened(str(closed)):
-                pass
+            with pytest.raises(Refused, match="Permission denied"):
+                open_folder(str(closed))
     finally:
         closed.chmod(0o700)
 

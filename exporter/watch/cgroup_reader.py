@@ -1,0 +1,267 @@
+"""The reading of one cgroup: every file of it that becomes a metric, and what these say."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+
+from exporter.catalog import cgroup as catalog
+from exporter.catalog.cgroup import Version
+from exporter.catalog.declare import MICROSECONDS, Metric, Number, Pairs
+from exporter.errors import ParseError, Refused
+from exporter.kernel.oom_control import oom_kills
+from exporter.kernel.pressure import pressure
+from exporter.kernel.read import close, exists, open_folder, read, read_each, read_whole
+from exporter.kernel.text import columns_of_pairs, limit, number, pairs
+from exporter.watch.cgroups import Hierarchy, Tree
+from exporter.watch.lives import Series
+
+PATIENCE = 0.5
+"""Seconds that the reading of one cgroup may take before it is left behind."""
+
+V1_UNLIMITED = 2**63 - 2**34
+"""Version 1 says "unlimited" as the largest number of bytes in whole pages, huge ones where those are limited."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read of one cgroup. A series is a metric and the value of its own label, "" where it has none."""
+
+    inode: int
+    seen: int
+    """The hash of all that it was made of."""
+    gauges: list[Series] = field(default_factory=list)
+    values: list[Number] = field(default_factory=list)
+    counters: list[Series] = field(default_factory=list)
+    counts: list[Number] = field(default_factory=list)
+    failures: list[ParseError | Refused] = field(default_factory=list)
+    usage: Number | None = None
+    inactive_file: Number | None = None
+
+    def gauge(self, metric: Metric, value: Number, own: str = "") -> None:
+        self.gauges.append((metric, own))
+        self.values.append(value)
+
+    def count(self, metric: Metric, count: Number, own: str = "") -> None:
+        self.counters.append((metric, own))
+        self.counts.append(count)
+
+
+class Reader:
+    """Reads the cgroups of one scrape. A cgroup whose files have not changed has the reading of the scrape before."""
+
+    def __init__(
+        self, hierarchy: Hierarchy, tree: Tree, page_sizes: list[str], before: Mapping[str, Reading] | None = None
+    ) -> None:
+        self._hierarchy = hierarchy
+        self._version = hierarchy.version
+        self._tree = tree
+        self._before = before or {}
+        self._hugetlb = [
+            (f"hugetlb.{_size_name(size)}.{suffix}", metric, size)
+            for size in page_sizes
+            for suffix, metric in self._version.hugetlb.items()
+            if hierarchy.hugetlb
+        ]
+        self._limits: dict[str, Number] = {}
+        self._processes: dict[str, int] = {}
+        takers: dict[str, Callable[[Reading, bytes, str], None]] = {
+            file: partial(self._value, metric) for file, metric in self._version.values.items()
+        }
+        takers["memory.stat"] = self._stat
+        if self._version is catalog.V1:
+            takers |= {"memory.failcnt": self._failcnt, "memory.oom_control": self._oom_control}
+        else:
+            takers |= {file: partial(self._events, metric) for file, metric in catalog.EVENT_FILES}
+            takers["memory.pressure"] = self._pressure
+        self._takers = list(takers.items())
+
+    def largest(self, paths: dict[str, Pairs], most: int) -> list[str]:
+        """At most so many of these cgroups: those that use most."""
+        if len(paths) <= most:
+            return list(paths)
+
+        def usage(path: str) -> Number:
+            try:
+                return self._number(f"{self._hierarchy.folder(path)}/{self._version.usage}") or 0
+            except (ParseError, Refused):
+                return 0
+
+        return sorted(sorted(paths, key=usage, reverse=True)[:most])
+
+    def job(self, path: str) -> Callable[[], Reading | None]:
+        """The reading of one cgroup, None where it has gone. Raises Refused."""
+        return lambda: self._read(path)
+
+    def _read(self, path: str) -> Reading | None:
+        folder = self._hierarchy.folder(path)
+        fd = open_folder(folder)
+        if fd is None:
+            return None
+        failures: list[ParseError | Refused] = []
+        around: list[tuple[Metric, Number, str]] = []
+        try:
+            about = os.fstat(fd)
+            texts = read_each([file for file, _ in self._takers], fd)
+            try:
+                procs = read("cgroup.procs", dir_fd=fd) or b""
+                below = 0 if about.st_nlink == 2 else sum(map(self._count, self._tree.children(path)))
+                around.append((catalog.PROCESSES, procs.count(b"\n") + below, ""))
+            except Refused as error:
+                failures.append(error.below(folder))
+        finally:
+            close(fd)
+        try:
+            if self._version is catalog.V2:
+                around.append((catalog.EFFECTIVE_LIMIT, self._effective(path), ""))
+            if self._hugetlb and exists(f"{self._hierarchy.hugetlb}{path}"):
+                for file, metric, size in self._hugetlb:
+                    held = self._number(f"{self._hierarchy.hugetlb}{path}/{file}")
+                    if held is not None:
+                        around.append((metric, held, size))
+        except (ParseError, Refused) as error:
+            failures.append(error)
+        # Hashes of 64 bits under a random key don't meet by chance.
+        seen = hash((about.st_ino, *texts, *[(metric.name, value, own) for metric, value, own in around]))
+        before = self._before.get(path)
+        if before and before.seen == seen and not before.failures and not failures:
+            return before
+        reading = Reading(about.st_ino, seen, failures=failures)
+        reading.gauge(catalog.INFO, 1, self._version.number)
+        for metric, value, own in around:
+            reading.gauge(metric, value, own)
+        for (file, take), text in zip(self._takers, texts, strict=True):
+            try:
+                if isinstance(text, Refused):
+                    failures.append(text.below(folder))
+                elif text is not None:
+                    take(reading, text, file)
+            except ParseError as error:
+                failures.append(error.below(folder))
+        if reading.usage is not None and reading.inactive_file is not None:
+            reading.gauge(catalog.WORKING_SET, max(reading.usage - reading.inactive_file, 0))
+        return reading
+
+    def _limit(self, text: bytes, path: str) -> Number:
+        value = limit(text, path)
+        return math.inf if value >= V1_UNLIMITED and self._version is catalog.V1 else value
+
+    def _number(self, path: str) -> Number | None:
+        text = read_whole(path)
+        return None if text is None else self._limit(text, path)
+
+    def _value(self, metric: Metric, reading: Reading, text: bytes, file: str) -> None:
+        value = self._limit(text, file)
+        reading.gauge(metric, value)
+        if file == self._version.usage:
+            reading.usage = value
+
+    def _stat(self, reading: Reading, text: bytes, file: str) -> None:
+        keys, values = columns_of_pairs(text, file)
+        plan = _plan(keys, self._version)
+        reading.gauges += plan.gauges
+        reading.values += plan.values_of(values)
+        reading.counters += plan.counters
+        reading.counts += plan.counts_of(values)
+        if plan.limit is not None:
+            value = values[plan.limit]
+            reading.gauge(catalog.EFFECTIVE_LIMIT, math.inf if value >= V1_UNLIMITED else value)
+        if plan.inactive_file is not None:
+            reading.inactive_file = values[plan.inactive_file]
+
+    @staticmethod
+    def _failcnt(reading: Reading, text: bytes, file: str) -> None:
+        reading.count(catalog.EVENTS, number(text, file), "max")
+
+    @staticmethod
+    def _oom_control(reading: Reading, text: bytes, file: str) -> None:
+        kills = oom_kills(text, file)
+        if kills is not None:
+            reading.count(catalog.EVENTS, kills, "oom_kill")
+
+    @staticmethod
+    def _events(metric: Metric, reading: Reading, text: bytes, file: str) -> None:
+        for event, count in pairs(text, file).items():
+            reading.count(metric, count, event)
+
+    @staticmethod
+    def _pressure(reading: Reading, text: bytes, file: str) -> None:
+        for stall, total in pressure(text, file)._asdict().items():
+            if total is not None:
+                reading.count(catalog.PRESSURE, MICROSECONDS(total), stall)
+
+    def _effective(self, path: str) -> Number:
+        """The smallest memory.max from here to the root, which has none."""
+        if not path:
+            return math.inf
+        if path not in self._limits:
+            own = self._number(f"{self._hierarchy.folder(path)}/memory.max")
+            above = self._effective(path.rpartition("/")[0])
+            self._limits[path] = above if own is None else min(own, above)
+        return self._limits[path]
+
+    def _count(self, path: str) -> int:
+        """The processes here and below."""
+        if path not in self._processes:
+            text = read(f"{self._hierarchy.folder(path)}/cgroup.procs") or b""
+            below = sum(self._count(child) for child in self._tree.children(path))
+            self._processes[path] = text.count(b"\n") + below
+        return self._processes[path]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What becomes of the fields of a memory.stat: their series, and how to pick their values by place."""
+
+    gauges: list[Series]
+    values_of: Callable[[list[int]], list[int]]
+    counters: list[Series]
+    counts_of: Callable[[list[int]], list[int]]
+    inactive_file: int | None
+    limit: int | None
+
+
+@lru_cache(maxsize=64)
+def _plan(keys: tuple[bytes, ...], version: Version) -> _Plan:
+    """Made once for each set of keys, of which a kernel has one or two: looking at each key took half of a scrape."""
+    gauges: list[tuple[Series, int]] = []
+    counters: list[tuple[Series, int]] = []
+    places = {key.decode("ascii", "replace"): place for place, key in enumerate(keys)}
+    for key, place in places.items():
+        name = key.removeprefix(version.stat_prefix)
+        if not key.startswith(version.stat_prefix):
+            continue
+        if name == "pgfault":
+            counters.append(((catalog.PAGE_FAULTS, ""), place))
+        elif name == "pgmajfault":
+            counters.append(((catalog.MAJOR_PAGE_FAULTS, ""), place))
+        elif catalog.EVENT_STATS.fullmatch(name):
+            counters.append(((catalog.STAT_EVENTS, name), place))
+        else:
+            gauges.append(((catalog.STAT_BYTES, name), place))
+        if key == "total_swap":
+            gauges.append(((catalog.SWAP, ""), place))
+    return _Plan(
+        [series for series, _ in gauges],
+        _picker([place for _, place in gauges]),
+        [series for series, _ in counters],
+        _picker([place for _, place in counters]),
+        places.get(f"{version.stat_prefix}inactive_file"),
+        places.get("hierarchical_memory_limit"),
+    )
+
+
+def _picker(places: list[int]) -> Callable[[list[int]], list[int]]:
+    return lambda values: [values[place] for place in places]
+
+
+def _size_name(size: str) -> str:
+    """A page size as hugetlb's files have it (mm/hugetlb_cgroup.c, mem_fmt): 2048kB is 2MB there."""
+    kib = int(size.removesuffix("kB"))
+    for unit, shift in (("GB", 20), ("MB", 10)):
+        if kib >= 1 << shift:
+            return f"{kib >> shift}{unit}"
+    return f"{kib}KB"
