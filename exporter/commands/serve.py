@@ -7,6 +7,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 from contextlib import suppress
@@ -32,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.telemetry_path.startswith("/"):
         raise UsageError(f"--web.telemetry-path: found {options.telemetry_path!r}, expected a path that starts with /")
     _one_arena()
+    _all_descriptors()
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     # Blocked here, and so in every thread, they wait for sigwait below.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -77,3 +79,14 @@ def _one_arena() -> None:
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _all_descriptors() -> None:
+    """Raise the soft limit of descriptors to the hard one.
+
+    It is low, often 1024, for the sake of programs that call select(2), which this one doesn't.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A filter of system calls, as in the systemd unit, may forbid it; the limit then stays as it was set.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
