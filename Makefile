@@ -70,6 +70,11 @@ golden: $(VENV)/installed ## write the golden pages again, to be looked at befor
 bench: $(VENV)/installed ## measure against peers and against the same reads in C; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+.PHONY: screenshots
+screenshots: $(VENV)/installed ## take the pictures of the pages in docs/pictures again, as root, in Chromium
+	$(BIN)/python -m pip install --quiet --group pictures
+	PYTHONPATH=tests $(BIN)/python tools/screenshots.py $(ARGS)
+
 .PHONY: lock
 lock: $(VENV)/installed ## lock what the exporter depends on, with hashes; ARGS=--upgrade for newer versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

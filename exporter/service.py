@@ -26,6 +26,7 @@ from exporter.config import DEFAULT, Config, load
 from exporter.errors import ConfigError, Unavailable, UsageError, VmemError
 from exporter.exposition import EOF, render
 from exporter.lane import Lane, Stuck
+from exporter.watch.groups import Key
 from exporter.watch.process import Process
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,11 @@ class Service:
                 self._collected(frozenset([collector.name]), time.monotonic() + timeout)
                 return collector.everyone
         return []
+
+    @property
+    def unread(self) -> dict[tuple[Key, str], str]:
+        """What scrapes could not read of processes: the first error of each group and reason, by these."""
+        return next((each.unread for each in self.enabled if isinstance(each, ProcessCollector)), {})
 
     def page(self, only: Sequence[str] = (), *, timeout: float = SCRAPE_TIMEOUT, openmetrics: bool = False) -> str:
         """The page of metrics, of all collectors or of the named ones.

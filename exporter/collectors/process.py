@@ -60,6 +60,11 @@ class ProcessCollector:
         """Every process as of the last collection, watched or not."""
         return self._processes.everyone
 
+    @property
+    def unread(self) -> dict[tuple[Key, str], str]:
+        """The first error of each group and reason since the configuration is in force."""
+        return dict(self._processes.unread)
+
     def collect(self, page: Page, config: Config) -> None:
         """The families vmem_process_ and vmem_pid_. Raises ParseError where the kernel's clocks can't be read.
 

@@ -25,6 +25,7 @@ from exporter.kernel.uptime import uptime
 from exporter.lane import Lane
 from exporter.watch.cgroup_reader import PATIENCE, Reader, Reading
 from exporter.watch.cgroups import Hierarchy, NoHierarchy, Tree, find_hierarchy
+from exporter.watch.groups import Key
 from exporter.watch.processes import Processes
 
 CAP_IPC_LOCK = 1 << 14
@@ -45,6 +46,11 @@ class Observer:
         self._lane = Lane("explain")
         self._taskstats: Taskstats | None = None
         self._ask_delays = self._delays_are_told()
+
+    @property
+    def unread(self) -> dict[tuple[Key, str], str]:
+        """What it could not read to tell who is in which group: the first error of each group and reason."""
+        return dict(self._processes.unread) if self._processes else {}
 
     def sample(self, config: Config, asked: str | None = None) -> Sample:
         """The host, and every group and cgroup of the configuration, or the one thing asked for.

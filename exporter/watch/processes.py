@@ -85,7 +85,8 @@ class Processes:
         self._last_uptime = 0.0
         self._last_pid = 0
         self._keep_open = keep_open
-        self._logged: set[tuple[Key, str]] = set()
+        self.unread: dict[tuple[Key, str], str] = {}
+        """The first error of each group and reason since the configuration came into force."""
         self._config = Config()
         self._comm_alone = True
         self.groups = Groups(len(counters))
@@ -103,7 +104,7 @@ class Processes:
         )
         self.groups.configure(config)
         self._due = [(0.0, pid) for pid in self._table]
-        self._logged.clear()
+        self.unread.clear()
 
     def refresh(self) -> None:
         """Find what came and went, and who is who. Raises ParseError."""
@@ -370,6 +371,6 @@ class Processes:
 
     def _count_error(self, group: Group, reason: str, text: str) -> None:
         group.errors[reason] += 1
-        if (group.key, reason) not in self._logged:
-            self._logged.add((group.key, reason))
+        if (group.key, reason) not in self.unread:
+            self.unread[group.key, reason] = text
             log.warning("a process can't be read, further ones are only counted: %s", text)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from exporter import __version__
 from exporter.catalog import METRICS
-from exporter.service import SCRAPE_TIMEOUT, Service
+from exporter.service import Service
 
 if TYPE_CHECKING:
     import argparse
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from jinja2 import Environment
 
+    from exporter.watch.groups import Key
     from exporter.web.overview import Samples
 
 Answer = tuple[str, list[tuple[str, str]], bytes]
@@ -48,8 +49,9 @@ class Pages:
     def _overview(self, environ: WSGIEnvironment) -> Answer:
         from exporter.web import overview
 
-        told, problem = self._samples.newest(self._service.config, SCRAPE_TIMEOUT)
-        return self._page("home.html", HOME, overview.view(told, problem, all=bool(_asked(environ, "all"))))
+        told, problem = self._samples.newest(self._service.config)
+        found = overview.view(told, problem, all=bool(_asked(environ, "all")))
+        return self._page("home.html", HOME, found, self._samples.unread)
 
     def _configuration(self, environ: WSGIEnvironment) -> Answer:
         from exporter.web import configuration
@@ -65,7 +67,10 @@ class Pages:
     def _docs(self, _: WSGIEnvironment) -> Answer:
         return self._page("docs.html", DOCS, {"metrics": METRICS.values()})
 
-    def _page(self, template: str, here: str, found: Mapping[str, Any]) -> Answer:
+    def _page(
+        self, template: str, here: str, found: Mapping[str, Any], unread: Mapping[tuple[Key, str], str] | None = None
+    ) -> Answer:
+        """A page; `unread` is what it met itself that can't be read, beside what scrapes met."""
         service, options = self._service, self._options
         links = [
             (HOME, "Overview"),
@@ -79,9 +84,11 @@ class Pages:
             links=links,
             here=here,
             config_path=CONFIG,
+            docs_path=DOCS,
             file=options.config_file,
-            since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(service.loaded)),
+            since=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(service.loaded)),
             problems=service.problems,
+            unread=[(key[0], reason, text) for (key, reason), text in {**(unread or {}), **service.unread}.items()],
             collectors=[(name, *_state(text)) for name, text in service.states.items()],
             **found,
         )

@@ -16,6 +16,8 @@ REQUIRE_ALL = "VMEM_TESTS_REQUIRE_ALL"
 FULL = "VMEM_TESTS_FULL"
 
 PACKAGES = {
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
