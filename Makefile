@@ -49,6 +49,7 @@ check: $(VENV)/installed ## lint, types, and whether generated files are up to d
 	$(BIN)/python tools/metrics_doc.py --check
 	$(BIN)/python tools/alerts_doc.py --check
 	$(BIN)/python grafana/dashboards.py --check
+	$(BIN)/python helm/readme.py --check
 	$(BIN)/python tools/audit.py
 
 .PHONY: docs
@@ -56,6 +57,7 @@ docs: $(VENV)/installed ## write the generated documents and dashboards again
 	$(BIN)/python tools/metrics_doc.py
 	$(BIN)/python tools/alerts_doc.py
 	$(BIN)/python grafana/dashboards.py
+	$(BIN)/python helm/readme.py
 
 .PHONY: fixtures
 fixtures: $(VENV)/installed ## capture the kernels' files again, as root
