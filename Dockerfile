@@ -1,4 +1,4 @@
-# The interpreter, and what pip installs of this project: the wheel and its dependencies.
+# The interpreter, and what pip installs of this project: the locked dependencies, by their hashes, and the wheel.
 #
 #     docker build --tag vmem-exporter .
 #
@@ -13,10 +13,13 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends libcap2-bin \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
+# The dependencies change less often than the exporter: they are a layer of their own.
+COPY requirements.lock ./
+RUN python3 -m venv --without-pip /opt/vmem-exporter \
+    && pip --python /opt/vmem-exporter/bin/python install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
-RUN python3 -m venv --without-pip /opt/vmem-exporter \
-    && pip --python /opt/vmem-exporter/bin/python install --no-cache-dir .
+RUN pip --python /opt/vmem-exporter/bin/python install --no-cache-dir --no-deps .
 # A container's added capability doesn't reach a user that isn't root unless the program's file asks for it, and a
 # program that asks doesn't start where the container lacks it. So there are two: this one is for `smaps` and `exe`.
 RUN cp --dereference /opt/vmem-exporter/bin/python /opt/vmem-exporter/bin/python-ptrace \
@@ -26,12 +29,14 @@ FROM ${BASE}
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="vmem-exporter" \
       org.opencontainers.image.description="Memory of processes, cgroups and the host, for Prometheus" \
+      org.opencontainers.image.source="https://github.com/vmem-exporter/vmem-exporter" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=build /opt/vmem-exporter /opt/vmem-exporter
 ENV PATH=/opt/vmem-exporter/bin:$PATH
 USER 65532:65532
 EXPOSE 10987
+# For the default address without TLS; where it is another, say so at `docker run --health-cmd`.
 HEALTHCHECK --interval=30s --timeout=3s --start-period=5s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:10987/-/healthy', timeout=2)"]
 ENTRYPOINT ["vmem-exporter"]

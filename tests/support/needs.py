@@ -24,7 +24,9 @@ PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "prometheus-process-exporter": "prometheus-process-exporter",
     "prometheus-node-exporter": "prometheus-node-exporter",
+    "setcap": "libcap2-bin",
     "stress-ng": "stress-ng",
+    "systemd-analyze": "systemd",
 }
 """Programs that tests start, and the Debian packages that bring them; .ci/run installs these."""
 

@@ -3,7 +3,7 @@
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from support.exporter import COMMAND
@@ -39,8 +39,18 @@ def opened(paths: Iterable[Path]) -> Iterator[str]:
             yield shlex.join(["mount", "--rbind", f"{KEEP}{path}", str(path)])
 
 
-def command(directory: Path, *, user: int = NOBODY, hidepid_at: Path | None = None) -> list[str]:
-    """The exporter's command for a user and a configuration in a directory; with a procfs of hidepid=2 where asked."""
+def command(
+    directory: Path,
+    *,
+    user: int = NOBODY,
+    hidepid_at: Path | None = None,
+    program: Sequence[str | Path] = (COMMAND,),
+    through: Sequence[str | Path] = (),
+) -> list[str]:
+    """The exporter's command for a user and a configuration in a directory; with a procfs of hidepid=2 where asked.
+
+    `through` is a command that becomes the user, in the place of setpriv alone.
+    """
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
         missing("the right to make a mount namespace")
     lines = ["set -eu", "umask 022"]
@@ -48,5 +58,6 @@ def command(directory: Path, *, user: int = NOBODY, hidepid_at: Path | None = No
         lines += opened({Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), CHECKOUT, directory.resolve()})
     if hidepid_at:
         lines.append(shlex.join(["mount", "-t", "proc", "-o", "hidepid=2", "proc", str(hidepid_at)]))
-    lines.append(f'exec setpriv --reuid={user} --regid={user} --clear-groups -- "$0" "$@"')
-    return ["unshare", "--mount", "sh", "-c", "\n".join(lines), str(COMMAND)]
+    through = through or ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--")
+    lines.append(f'exec {shlex.join(map(str, through))} "$0" "$@"')
+    return ["unshare", "--mount", "sh", "-c", "\n".join(lines), *map(str, program)]
