@@ -25,6 +25,7 @@ PACKAGES = {
     "prometheus-process-exporter": "prometheus-process-exporter",
     "prometheus-node-exporter": "prometheus-node-exporter",
     "setcap": "libcap2-bin",
+    "strace": "strace",
     "stress-ng": "stress-ng",
     "systemd-analyze": "systemd",
 }
