@@ -161,13 +161,19 @@ def test_the_web_configuration_comes_from_a_secret() -> None:
     assert "--web.config.file=/etc/vmem-exporter-web/web-config.yml" in main["args"]
     assert {"name": "web", "mountPath": "/etc/vmem-exporter-web", "readOnly": True} in main["volumeMounts"]
     # A probe knows no password.
-    assert main["livenessProbe"] == main["readinessProbe"] == {"tcpSocket": {"port": "metrics"}}
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert main[probe]["tcpSocket"] == {"port": "metrics"}
+        assert "httpGet" not in main[probe]
 
 
-def test_probes_ask_for_health_and_readiness() -> None:
+def test_probes_ask_for_health_and_readiness_with_patience() -> None:
     main = container(rendered("default"))
-    assert main["livenessProbe"] == {"httpGet": {"path": "/-/healthy", "port": "metrics"}}
-    assert main["readinessProbe"] == {"httpGet": {"path": "/-/ready", "port": "metrics"}}
+    assert main["readinessProbe"] == {"httpGet": {"path": "/-/ready", "port": "metrics"}, "timeoutSeconds": 3}
+    assert main["livenessProbe"] == {
+        "httpGet": {"path": "/-/healthy", "port": "metrics"},
+        "timeoutSeconds": 10,
+        "failureThreshold": 6,
+    }
 
 
 def test_where_it_runs_and_what_it_may_use() -> None:

@@ -77,6 +77,16 @@ def test_nothing_but_what_was_built_is_in_the_image_and_no_root_runs_it() -> Non
     assert last("USER") == f"{USER}:{USER}"
 
 
+def test_pip_is_given_the_hashes_and_resolves_nothing_itself() -> None:
+    steps = [
+        part for name, value in stages()[0] if name == "RUN" for part in value.split("&&") if " install --no" in part
+    ]
+    assert [step.partition("--no-cache-dir")[2].strip() for step in steps] == [
+        "--require-hashes -r requirements.lock",
+        "--no-deps .",
+    ]
+
+
 def copied(destination: Path, sources: list[str]) -> None:
     """What COPY does, of a context without what .dockerignore leaves out."""
     allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
