@@ -3,6 +3,8 @@
 import importlib.util
 import io
 import json
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from functools import cache
@@ -13,6 +15,7 @@ import helm_python
 import kubernetes_validate
 import pytest
 import yaml
+from support.exporter import exporter
 
 ROOT = Path(__file__).parent.parent.parent
 CHART = ROOT / "helm/vmem-exporter"
@@ -270,6 +273,21 @@ def test_the_test_of_a_release_scrapes_it() -> None:
     assert (
         not the(documents, "DaemonSet")["spec"]["selector"]["matchLabels"].items() <= test["metadata"]["labels"].items()
     )
+
+
+@pytest.mark.live
+def test_the_exporter_serves_with_the_charts_flags_and_the_releases_test_passes(tmp_path: Path) -> None:
+    documents = rendered("default")
+    (config,) = (each["data"] for each in of_kind(documents, "ConfigMap") if "config.yaml" in each["data"])
+    args = [arg for arg in container(documents)["args"] if not arg.startswith(("--config.", "--web.listen-"))]
+    # The folders below /host are the node's own.
+    flags = [arg.replace("=/host/", "=/") for arg in args]
+    program, *_ = the(documents, "Pod")["spec"]["containers"][0]["args"]
+    with exporter(tmp_path, config["config.yaml"], *flags) as running:
+        command = [sys.executable, "-c", program, *map(str, running.host_and_port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("lines of metrics, every collector succeeded\n")
 
 
 def notes(given: dict[str, Any]) -> str:
