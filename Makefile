@@ -77,6 +77,11 @@ screenshots: $(VENV)/installed ## take the pictures of the pages in docs/picture
 	$(BIN)/python -m pip install --quiet --group pictures
 	PYTHONPATH=tests $(BIN)/python tools/screenshots.py $(ARGS)
 
+.PHONY: profile
+profile: $(VENV)/installed ## where the CPU of one scrape of 1,000 processes goes, by a sampler from outside
+	$(BIN)/python -m pip install --quiet --group profile
+	$(BIN)/python benchmarks/run.py --profile $(ARGS)
+
 .PHONY: lock
 lock: $(VENV)/installed ## lock what the exporter depends on, with hashes; ARGS=--upgrade for newer versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

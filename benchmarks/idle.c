@@ -1,25 +1,40 @@
-/* Start COUNT cheap processes in 20 groups by comm, PREFIX00 to PREFIX19, and print their pids.
+/* Start COUNT cheap processes in GROUPS groups by comm, PREFIX00 to PREFIX19 and so on, and print their pids.
  *
- *     idle COUNT PREFIX
+ *     idle COUNT PREFIX GROUPS
  *
- * Each byte on standard input replaces the oldest process with a new one and is answered with a byte, so that the
- * caller knows when the change is done.  At the end of standard input all of them go, and none outlives this one.
+ * Each byte on standard input is a command, and is answered with a byte when it is done: x replaces the oldest process
+ * with a new one, r has the next one run for a moment and touch a page, so that its numbers change.  At the end of
+ * standard input all of them go, and none outlives this one.
  */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { GROUPS = 20 };
+static int groups, ran[2];
+
+static void run(void)
+{
+	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		_exit(1);
+	*(volatile char *)page = 1;
+	munmap(page, 4096);
+	if (write(ran[1], ".", 1) != 1)
+		_exit(1);
+}
 
 static pid_t start(const char *prefix, int number)
 {
 	pid_t parent = getpid(), pid;
 	char comm[16];
+	sigset_t wanted;
 
 	pid = fork();
 	if (pid < 0) {
@@ -28,7 +43,7 @@ static pid_t start(const char *prefix, int number)
 	}
 	if (pid > 0)
 		return pid;
-	snprintf(comm, sizeof comm, "%s%02d", prefix, number % GROUPS);
+	snprintf(comm, sizeof comm, "%s%02d", prefix, number % groups);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, comm);
 	signal(SIGINT, SIG_DFL);
@@ -36,8 +51,11 @@ static pid_t start(const char *prefix, int number)
 	close(STDOUT_FILENO);
 	if (getppid() != parent) /* it died before the signal was asked for */
 		_exit(1);
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGUSR1);
 	for (;;)
-		pause();
+		if (sigwaitinfo(&wanted, NULL) == SIGUSR1)
+			run();
 }
 
 static void stop(pid_t pid)
@@ -50,14 +68,24 @@ static void stop(pid_t pid)
 
 int main(int argc, char **argv)
 {
-	int count = argc == 3 ? atoi(argv[1]) : 0, oldest = 0;
+	int count = argc == 4 ? atoi(argv[1]) : 0, oldest = 0, next = 0;
+	sigset_t blocked;
 	pid_t *pids;
 	char byte;
 
-	if (count < 1) {
-		fprintf(stderr, "usage: idle COUNT PREFIX\n");
+	groups = argc == 4 ? atoi(argv[3]) : 0;
+	if (count < 1 || groups < 1) {
+		fprintf(stderr, "usage: idle COUNT PREFIX GROUPS\n");
 		return 2;
 	}
+	if (pipe(ran)) {
+		perror("idle: pipe");
+		return 1;
+	}
+	/* The children inherit it, and wait for the signal by sigwaitinfo. */
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &blocked, NULL);
 	/* Control-C reaches the whole foreground group, but the harness is the one to decide when these end. */
 	signal(SIGINT, SIG_IGN);
 	pids = calloc(count, sizeof *pids);
@@ -68,9 +96,16 @@ int main(int argc, char **argv)
 	printf("\n");
 	fflush(stdout);
 	while (read(STDIN_FILENO, &byte, 1) == 1) {
-		stop(pids[oldest]);
-		pids[oldest] = start(argv[2], oldest);
-		oldest = (oldest + 1) % count;
+		if (byte == 'r') {
+			kill(pids[next], SIGUSR1);
+			next = (next + 1) % count;
+			if (read(ran[0], &byte, 1) != 1)
+				break;
+		} else {
+			stop(pids[oldest]);
+			pids[oldest] = start(argv[2], oldest);
+			oldest = (oldest + 1) % count;
+		}
 		if (write(STDOUT_FILENO, ".", 1) != 1)
 			break;
 	}

@@ -1,4 +1,4 @@
-"""What is measured, and what it is measured on: processes, cgroups, the exporters, and the C program."""
+"""Who is measured: the exporters, netdata's plugin and the C program; and the figures of each."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Self
 
-HERE = Path(__file__).resolve().parent
-GROUPS = 20
+from load import Child, Unavailable
+
 APPS_PLUGIN = Path("/usr/lib/netdata/plugins.d/apps.plugin")
 # What Prometheus sends.
 HEADERS = {
@@ -26,42 +24,6 @@ HEADERS = {
     "Accept-Encoding": "gzip",
     "X-Prometheus-Scrape-Timeout-Seconds": "10",
 }
-V1_FILES = (
-    "memory.usage_in_bytes",
-    "memory.max_usage_in_bytes",
-    "memory.limit_in_bytes",
-    "memory.soft_limit_in_bytes",
-    "memory.memsw.usage_in_bytes",
-    "memory.memsw.limit_in_bytes",
-    "memory.kmem.usage_in_bytes",
-    "memory.stat",
-    "memory.failcnt",
-    "memory.oom_control",
-    "cgroup.procs",
-)
-V2_FILES = (
-    "memory.current",
-    "memory.peak",
-    "memory.max",
-    "memory.high",
-    "memory.low",
-    "memory.min",
-    "memory.swap.current",
-    "memory.swap.max",
-    "memory.swap.peak",
-    "memory.zswap.current",
-    "memory.zswap.max",
-    "memory.stat",
-    "memory.events",
-    "memory.events.local",
-    "memory.swap.events",
-    "memory.pressure",
-    "cgroup.procs",
-)
-
-
-class Unavailable(Exception):
-    """Something that this machine or this user does not have; the message is the line to print."""
 
 
 def cpu_seconds(pid: int) -> float:
@@ -87,21 +49,10 @@ def resident_kib(pid: int) -> int:
     raise RuntimeError(f"process {pid} has no VmRSS: it has ended")
 
 
-def build(name: str, directory: Path) -> Path:
-    """Compile NAME.c of this folder into the directory."""
-    program = directory / name
-    subprocess.run(["cc", "-O2", "-Wall", "-o", program, HERE / f"{name}.c"], check=True)
-    return program
-
-
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def comms(prefix: str) -> list[str]:
-    return [f"{prefix}{number:02d}" for number in range(GROUPS)]
 
 
 @dataclass
@@ -133,115 +84,6 @@ class Measured:
     def system_share(self) -> float | None:
         total = self.user + self.system
         return self.system / total if total else None
-
-
-class Child:
-    """A process that is started on entry and ended, by its pid, on leaving."""
-
-    process: subprocess.Popen[bytes]
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        raise NotImplementedError
-
-    def stop(self) -> None:
-        if not hasattr(self, "process"):
-            return
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                pipe.close()
-        self.process.terminate()
-        self.process.send_signal(signal.SIGCONT)
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-class Idle(Child):
-    """Cheap processes, in 20 groups by comm; `pids` are theirs."""
-
-    def __init__(self, program: Path, count: int, prefix: str = "bench") -> None:
-        self.argv = [str(program), str(count), prefix]
-        self.pids: list[int] = []
-
-    def start(self) -> None:
-        self.started = time.monotonic()
-        self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        assert self.process.stdout is not None
-        text = b""
-        while not text.endswith(b"\n\n"):
-            piece = self.process.stdout.read(65536)
-            if not piece:
-                raise RuntimeError("the idle processes could not be started")
-            text += piece
-        self.pids = [int(line) for line in text.split()]
-
-    def replace(self, count: int) -> None:
-        """End the oldest processes and start as many."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(b"x" * count)
-        while count:
-            count -= len(self.process.stdout.read(count))
-
-    def stop(self) -> None:
-        if hasattr(self, "process"):
-            assert self.process.stdin is not None
-            self.process.stdin.close()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(20)
-        super().stop()
-
-
-class Cgroups:
-    """Cgroups of our own below the root of the hierarchy that has the memory controller, an idle process in each."""
-
-    def __init__(self, idle: Idle) -> None:
-        self.idle = idle
-        v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
-        self.version = 1 if (v1 / "memory.usage_in_bytes").exists() else 2
-        if self.version == 2 and "memory" not in (v2 / "cgroup.subtree_control").read_text().split():
-            raise Unavailable("500 cgroups: the root cgroup does not give its children the memory controller")
-        if os.geteuid():
-            raise Unavailable("500 cgroups: only root may make them")
-        self.home = (v1 if self.version == 1 else v2) / f"vmem-bench-{os.getpid()}"
-
-    def __enter__(self) -> Self:
-        try:
-            self.home.mkdir()
-            if self.version == 2:
-                (self.home / "cgroup.subtree_control").write_text("+memory")
-            for number, pid in enumerate(self.idle.pids):
-                child = self.home / f"c{number:03d}"
-                child.mkdir()
-                (child / "cgroup.procs").write_text(str(pid))
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.idle.stop()
-        for child in [*self.home.glob("c[0-9]*"), self.home]:
-            child.rmdir()
-
-    def files(self) -> list[str]:
-        """Paths below `home` of the files that this kernel has."""
-        names = V1_FILES if self.version == 1 else V2_FILES
-        present = [name for name in names if (self.home / "c000" / name).exists()]
-        return [f"c{number:03d}/{name}" for number in range(len(self.idle.pids)) for name in present]
 
 
 class Reads:
@@ -322,18 +164,20 @@ class Server(Child):
         body = self.scrape()
         return (gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body).decode()
 
-    def measure(self, result: Measured, scrapes: int, seconds: float) -> None:
-        """A round: one scrape to warm up, then so many, or as many as the time allows."""
+    def measure(
+        self, result: Measured, scrapes: int, seconds: float, between: Callable[[], object] = lambda: None
+    ) -> None:
+        """A round: one scrape to warm up, then so many, or as many as the time allows; `between` runs before each."""
         self.fresh()
         self.scrape()
-        pid, done, begin = self.process.pid, 0, time.perf_counter()
+        pid, done, end = self.process.pid, 0, time.perf_counter() + seconds
         cpu, (user, system) = cpu_seconds(pid), cpu_ticks(pid)
-        last = begin
-        while done < scrapes and (done == 0 or last - begin < seconds):
+        while done < scrapes and (done == 0 or time.perf_counter() < end):
+            between()
+            begin = time.perf_counter()
             body = self.scrape()
-            now = time.perf_counter()
-            result.wall.append((now - last) * 1e3)
-            done, last = done + 1, now
+            result.wall.append((time.perf_counter() - begin) * 1e3)
+            done += 1
         result.cpu.append((cpu_seconds(pid) - cpu) / done * 1e3)
         user_after, system_after = cpu_ticks(pid)
         result.user += user_after - user
