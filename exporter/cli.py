@@ -89,6 +89,14 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         "--web.telemetry-path", dest="telemetry_path", metavar="PATH", default="/metrics", help="(default: %(default)s)"
     )
     add("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload")
+    add(
+        "--oom-score-adj",
+        dest="oom_score_adj",
+        metavar="N",
+        type=int,
+        help="how soon the OOM killer takes the exporter, from -1000 (never) to 1000 (default: as it was started)",
+    )
+    add("--lock-memory", dest="lock_memory", action="store_true", help="keep all of its memory in RAM (mlockall)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands (without one it serves)")
     for name, help in COMMANDS.items():
         if name in arguments:

@@ -12,7 +12,7 @@ import signal
 import sys
 from contextlib import suppress
 
-from exporter import __version__
+from exporter import __version__, survival
 from exporter.cli import DEFAULT_ADDRESS
 from exporter.errors import ConfigError, UsageError
 
@@ -34,6 +34,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--web.telemetry-path: found {options.telemetry_path!r}, expected a path that starts with /")
     _one_arena()
     _all_descriptors()
+    if options.oom_score_adj is not None:
+        survival.set_oom_score_adj(options.oom_score_adj)
+    if options.lock_memory:
+        survival.lock_memory()
     signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     # Blocked here, and so in every thread, they wait for sigwait below.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
