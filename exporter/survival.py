@@ -1,4 +1,4 @@
-"""What the exporter asks of the kernel for itself, for the time when memory is short: to be killed last, to stay in RAM.
+"""What the exporter asks of the kernel for itself, for when memory is short: to be killed last, to stay in RAM.
 
 Both are asked for before it serves. What is refused ends the start: who asked would otherwise find out too late.
 """
