@@ -19,7 +19,7 @@ scrape_configs:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus(Daemon):
-    """A Prometheus that scrapes one exporter every second."""
+    """A running Prometheus."""
 
     def api(self, path: str, **parameters: str) -> Any:
         """The data that the HTTP API answers with."""
@@ -37,10 +37,17 @@ class Prometheus(Daemon):
 @contextmanager
 def prometheus(directory: Path, target: str) -> Iterator[Prometheus]:
     """Run a Prometheus that scrapes this address; its data goes into the directory."""
+    with configured(directory, CONFIG.format(target=target)) as started:
+        yield started
+
+
+@contextmanager
+def configured(directory: Path, config: str) -> Iterator[Prometheus]:
+    """Run a Prometheus with this configuration, whose relative paths start at the directory."""
     command, address = program("prometheus"), free_address()
-    config = directory / "prometheus.yaml"
-    config.write_text(CONFIG.format(target=target))
-    flags = [f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}", f"--web.listen-address={address}"]
+    file = directory / "prometheus.yaml"
+    file.write_text(config)
+    flags = [f"--config.file={file}", f"--storage.tsdb.path={directory / 'data'}", f"--web.listen-address={address}"]
     log = directory / "prometheus.log"
     with daemon([command, *flags, "--log.level=warn"], address, "/-/ready", log) as started:
         yield Prometheus(started.process, started.address, started.log)
