@@ -23,6 +23,7 @@ COMMANDS = {
     "check-config": "say what is wrong with a configuration file",
     "convert": "write a configuration of process-exporter as this exporter's",
     "explain": "say what the kernel knows of a group, process, cgroup or the machine, and what it means",
+    "init": "look at the machine, and write a configuration to start from",
     "once": "print one scrape",
     "test-match": "say which entry takes each process, or one, and why not another",
     "top": "show the watched groups and cgroups, live",
