@@ -70,7 +70,8 @@ EVENTS = counter(
     "vmem_cgroup_events_total",
     "What happened in the cgroup and below it: memory.events. max: the limit was hit and memory reclaimed; oom: that"
     " did not help; oom_kill: tasks killed, which may count a process more than once. v1: max is memory.failcnt of the"
-    " cgroup alone, oom_kill that of memory.oom_control.",
+    " cgroup alone, which stays 0 where memory.memsw.limit_in_bytes is no larger than memory.limit_in_bytes; oom_kill"
+    " that of memory.oom_control.",
     *LABELS,
     "event",
     source="memory.events",

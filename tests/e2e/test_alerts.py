@@ -82,7 +82,7 @@ def told(tmp_path_factory: pytest.TempPathFactory, swapped_bytes: list[int]) -> 
         victim = start("victim", victim_in, stack)
         ledger_in.limit(memory=24 * MIB, swap=128 * MIB)
         search_in.limit(memory=32 * MIB, swap=128 * MIB)
-        victim_in.limit(memory=16 * MIB, swap=16 * MIB)
+        victim_in.limit(memory=16 * MIB, swap=0)
         watcher = stack.enter_context(exporter(directory, CONFIG.replace("TOP", top.path)))
         found = stack.enter_context(receiver())
         manager = (SHIPPED / "alertmanager.example.yaml").read_text().replace("http://localhost:8080", found.url)
