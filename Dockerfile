@@ -19,6 +19,7 @@ RUN python3 -m venv --without-pip /opt/vmem-exporter \
     && pip --python /opt/vmem-exporter/bin/python install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
+COPY packaging/share packaging/share
 RUN pip --python /opt/vmem-exporter/bin/python install --no-cache-dir --no-deps .
 # A container's added capability doesn't reach a user that isn't root unless the program's file asks for it, and a
 # program that asks doesn't start where the container lacks it. So there are two: this one is for `smaps` and `exe`.

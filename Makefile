@@ -48,6 +48,7 @@ check: $(VENV)/installed ## lint, types, and whether generated files are up to d
 	$(BIN)/mypy
 	$(BIN)/python tools/metrics_doc.py --check
 	$(BIN)/python tools/alerts_doc.py --check
+	$(BIN)/python tools/manual.py --check
 	$(BIN)/python grafana/dashboards.py --check
 	$(BIN)/python helm/readme.py --check
 	$(BIN)/python tools/audit.py
@@ -56,6 +57,7 @@ check: $(VENV)/installed ## lint, types, and whether generated files are up to d
 docs: $(VENV)/installed ## write the generated documents and dashboards again
 	$(BIN)/python tools/metrics_doc.py
 	$(BIN)/python tools/alerts_doc.py
+	$(BIN)/python tools/manual.py
 	$(BIN)/python grafana/dashboards.py
 	$(BIN)/python helm/readme.py
 

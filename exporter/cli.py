@@ -69,7 +69,8 @@ def _flags_behind() -> argparse.ArgumentParser:
     return flags
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def command_line(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the flags, and of the arguments of those commands that are among these words."""
     flags = _flags()
     parser = argparse.ArgumentParser(
         prog="vmem-exporter",
@@ -116,7 +117,7 @@ def _module(command: str) -> ModuleType:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    options = _parser(given).parse_args(given)
+    options = command_line(given).parse_args(given)
     try:
         if platform.system() != "Linux":
             raise UsageError(f"found {platform.system()}, expected Linux: the kernel's files are what is exported")

@@ -9,7 +9,7 @@ TAKES_FLAGS = False
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The file."""
-    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("file", metavar="FILE", help="the configuration")
 
 
 def run(options: argparse.Namespace) -> int:

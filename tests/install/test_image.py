@@ -134,6 +134,7 @@ def test_the_image_holds_the_locked_versions_and_the_wheel_alone(image: Path) ->
     assert installed.pop("vmem-exporter") == package.__version__
     locked = dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
     assert installed == {name: version for name, version in locked.items() if name in installed}
+    assert (image / "share/man/man1/vmem-exporter.1").exists()
     # What only another system needs is locked as well, and not installed.
     assert {"jinja2", "prometheus-client", "psutil", "pyyaml", "rich", "waitress"} <= set(installed)
 

@@ -19,6 +19,8 @@ PACKAGES = {
     "chromedriver": "chromium-driver",
     "chromium": "chromium",
     "prometheus": "prometheus",
+    "fish": "fish",
+    "mandoc": "mandoc",
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
@@ -28,6 +30,7 @@ PACKAGES = {
     "strace": "strace",
     "stress-ng": "stress-ng",
     "systemd-analyze": "systemd",
+    "zsh": "zsh",
 }
 """Programs that tests start, and the Debian packages that bring them; .ci/run installs these."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -247,13 +246,6 @@ def test_an_ordinary_user_gets_one_without_what_is_refused(open_tree: Tree, caps
     open_tree.process(11, b"shown", VmRSS=90000)
     config = of(open_tree, capsys, ordinary_user())[1]
     assert {"shown"} == entries(config).keys() - {"init", "services", "kubernetes"}
-
-
-def test_the_daemon_does_not_pay_for_it() -> None:
-    """psutil takes 4 MB of memory, and what serves has no use for it."""
-    code = "import sys, exporter.commands.serve, exporter.service, exporter.web.server; print('psutil' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout == "False\n"
 
 
 @pytest.mark.live
