@@ -28,7 +28,11 @@ class Collector(Protocol):
 
 def build(procfs: str, sysfs: str, cgroupfs: str | None, keep_open: int) -> list[Collector]:
     """Every collector that there is, in the order in which they run: the light ones first."""
-    return [HostCollector(procfs, sysfs), CgroupCollector(procfs, sysfs, cgroupfs), ProcessCollector(procfs, keep_open)]
+    return [
+        HostCollector(procfs, sysfs),
+        CgroupCollector(procfs, sysfs, cgroupfs),
+        ProcessCollector(procfs, cgroupfs, keep_open),
+    ]
 
 
 def keep_open_default() -> int:

@@ -16,6 +16,7 @@ from exporter.kernel.text import number, signed
 from exporter.kernel.uptime import boot_time
 from exporter.watch.delays import DelayReader
 from exporter.watch.groups import Group, Key
+from exporter.watch.namespace import Namespace
 from exporter.watch.process import Process
 from exporter.watch.processes import Processes
 from exporter.watch.smaps import Smaps
@@ -44,10 +45,10 @@ class ProcessCollector:
 
     name = "process"
 
-    def __init__(self, procfs: str, keep_open: int) -> None:
+    def __init__(self, procfs: str, cgroupfs: str | None, keep_open: int) -> None:
         """The files of `keep_open` processes are kept open between scrapes."""
         self._procfs = procfs
-        self._processes = Processes(procfs, _COUNTER_PLACES, keep_open)
+        self._processes = Processes(procfs, Namespace(procfs, cgroupfs), _COUNTER_PLACES, keep_open)
         self._smaps = Smaps(procfs)
         self._delays = DelayReader(procfs)
         self._delays_known = False

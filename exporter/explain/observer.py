@@ -26,6 +26,8 @@ from exporter.lane import Lane
 from exporter.watch.cgroup_reader import PATIENCE, Reader, Reading
 from exporter.watch.cgroups import Hierarchy, NoHierarchy, Tree, find_hierarchy
 from exporter.watch.groups import Key
+from exporter.watch.identity import utf_8
+from exporter.watch.namespace import Namespace
 from exporter.watch.processes import Processes
 
 CAP_IPC_LOCK = 1 << 14
@@ -41,6 +43,7 @@ class Observer:
 
     def __init__(self, procfs: str, sysfs: str, cgroupfs: str | None) -> None:
         self._procfs, self._sysfs, self._cgroupfs = procfs, sysfs, cgroupfs
+        self._namespace = Namespace(procfs, cgroupfs)
         self._processes: Processes | None = None
         self._config: Config | None = None
         self._lane = Lane("explain")
@@ -131,7 +134,7 @@ class Observer:
     def _refreshed(self, config: Config) -> Processes:
         if self._processes is None:
             # No counters are read through it: it says who is in which group.
-            self._processes = Processes(self._procfs, (0, 1), 0)
+            self._processes = Processes(self._procfs, self._namespace, (0, 1), 0)
         if config is not self._config:
             self._processes.configure(config)
             self._config = config
@@ -195,7 +198,7 @@ class Observer:
         if line is None or text is None:
             return None
         counts, sizes = stat(line, f"{folder}/stat"), status(text, f"{folder}/status")
-        in_cgroup = self._told(f"{folder}/cgroup", memory_path) or ""
+        in_cgroup = self._told(f"{folder}/cgroup", memory_path)
         limit: Number | None = None
         if sizes.vm_lck:
             free_of_it = (self._told(f"{folder}/status", effective_capabilities) or 0) & CAP_IPC_LOCK
@@ -207,7 +210,7 @@ class Observer:
             memory=_memory(counts, sizes, self._waited(pid)),
             oom_score=self._told(f"{folder}/oom_score", number),
             oom_score_adj=self._told(f"{folder}/oom_score_adj", number),
-            cgroup=in_cgroup.encode("utf-8", "surrogateescape").decode("utf-8", "replace").rstrip("/"),
+            cgroup=utf_8(self._namespace.path(in_cgroup)).rstrip("/") if in_cgroup else "",
             lock_limit=limit,
         )
 

@@ -194,12 +194,10 @@ class Reader:
                 reading.count(catalog.PRESSURE, MICROSECONDS(total), stall)
 
     def _effective(self, path: str) -> Number:
-        """The smallest memory.max from here to the root, which has none."""
-        if not path:
-            return math.inf
+        """The smallest memory.max from here up. The host's root has none, that of a container's own tree has."""
         if path not in self._limits:
             own = self._number(f"{self._hierarchy.folder(path)}/memory.max")
-            above = self._effective(path.rpartition("/")[0])
+            above = self._effective(path.rpartition("/")[0]) if path else math.inf
             self._limits[path] = above if own is None else min(own, above)
         return self._limits[path]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from exporter.catalog.cgroup import V1, V2, Version
 from exporter.catalog.declare import Pairs
 from exporter.config import CgroupEntry
 from exporter.errors import VmemError
-from exporter.kernel.mountinfo import mountinfo
+from exporter.kernel.mountinfo import Mount, mountinfo
 from exporter.kernel.read import exists, folders, read
 from exporter.watch.glob import compile_glob
 from exporter.watch.presets import labels
@@ -50,16 +50,30 @@ def find_hierarchy(procfs: str, cgroupfs: str | None) -> Hierarchy:
         raise NoHierarchy(f"{cgroupfs}: found no memory controller, expected a cgroup file system that has it")
     path = f"{procfs}/self/mountinfo"
     mounts = mountinfo(read(path) or b"", path)
-    v1 = {option: mount for mount in mounts if mount.kind == "cgroup" for option in mount.options}
-    if "memory" in v1:
-        hugetlb = v1.get("hugetlb")
-        return Hierarchy(V1, v1["memory"].point, hugetlb.point if hugetlb else None)
-    v2 = [mount for mount in mounts if mount.kind == "cgroup2"]
-    if not v2:
+    memory, hugetlb = (
+        _largest(mount for mount in mounts if mount.kind == "cgroup" and name in mount.options)
+        for name in ("memory", "hugetlb")
+    )
+    if memory:
+        return Hierarchy(V1, memory.point, hugetlb.point if hugetlb else None)
+    unified = _largest(mount for mount in mounts if mount.kind == "cgroup2")
+    if not unified:
         raise NoHierarchy(f"{path}: found no cgroup file system, expected one with the memory controller")
-    # The whole tree, where it is mounted beside a part of it.
-    mount = min(reversed(v2), key=lambda mount: len(mount.root))
-    return Hierarchy(V2, mount.point, mount.point)
+    return Hierarchy(V2, unified.point, unified.point)
+
+
+def _largest(mounts: Iterable[Mount]) -> Mount | None:
+    """The mount of the whole tree, where it is mounted beside a part of it; of two alike, the later one, on top.
+
+    A cgroup namespace has its own root as /, and those above it as /.., /../.. and so on.
+    """
+
+    def part(mount: Mount) -> tuple[int, int]:
+        names = mount.root.strip("/").split("/")
+        above = names.count("..")
+        return len(names) - above, -above
+
+    return min(reversed([*mounts]), key=part, default=None)
 
 
 class Tree:

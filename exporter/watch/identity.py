@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from exporter.kernel.cgroup import memory_path
 from exporter.kernel.read import link, read
+from exporter.watch.namespace import Namespace
 
 PF_KTHREAD = 0x00200000
 """Flag of a kernel thread in /proc/PID/stat (include/linux/sched.h)."""
@@ -43,7 +44,8 @@ class Identity:
     A process that has gone, and a kernel thread or zombie that has no such thing, gives an empty value.
     """
 
-    def __init__(self, procfs: str, pid: int, comm: bytes, kernel_thread: bool) -> None:
+    def __init__(self, procfs: str, pid: int, comm: bytes, kernel_thread: bool, namespace: Namespace) -> None:
+        self._namespace = namespace
         self._folder = f"{procfs}/{pid}"
         self.comm = comm
         self.kernel_thread = kernel_thread
@@ -52,7 +54,7 @@ class Identity:
     def exe(self) -> str:
         """/proc/PID/exe. psutil would guess it from the command line where the kernel refuses it."""
         # A program that was replaced on disk since it started is still that program.
-        return _text((link(f"{self._folder}/exe") or "").removesuffix(" (deleted)"))
+        return utf_8((link(f"{self._folder}/exe") or "").removesuffix(" (deleted)"))
 
     @_Once
     def argv(self) -> tuple[str, ...]:
@@ -75,12 +77,12 @@ class Identity:
 
     @_Once
     def cgroup(self) -> str:
-        """The path in the hierarchy that holds the memory controller, from /proc/PID/cgroup."""
+        """The path in the hierarchy that holds the memory controller, from /proc/PID/cgroup, as its tree has it."""
         path = f"{self._folder}/cgroup"
         text = read(path)
-        return _text(memory_path(text, path)) if text else ""
+        return utf_8(self._namespace.path(memory_path(text, path))) if text else ""
 
 
-def _text(name: str) -> str:
-    # The file system's names may be any bytes; a label is UTF-8.
+def utf_8(name: str) -> str:
+    """A name as a label: names in a file system may be any bytes, a label is UTF-8."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -28,6 +28,7 @@ from exporter.watch.groups import NOWHERE, Group, Groups, Key
 from exporter.watch.identity import Identity
 from exporter.watch.ledger import Counts
 from exporter.watch.match import Unread, decide
+from exporter.watch.namespace import Namespace
 from exporter.watch.process import Process
 from exporter.watch.tally import Row, Tally, pack
 
@@ -68,9 +69,10 @@ def _answer(config: Config, identity: Identity) -> _Answer:
 class Processes:
     """The table of processes. `refresh` brings it up to date; the groups then hold the watched ones."""
 
-    def __init__(self, procfs: str, counters: tuple[int, ...], keep_open: int) -> None:
+    def __init__(self, procfs: str, namespace: Namespace, counters: tuple[int, ...], keep_open: int) -> None:
         """`counters` are the places of the counters in a row; the files of `keep_open` processes are kept open."""
         self._procfs = procfs
+        self._namespace = namespace
         self._counts_of: Callable[[Row], Counts] = itemgetter(*counters)
         self._lane = Lane("identify")
         self._table: dict[str, Process] = {}
@@ -288,10 +290,12 @@ class Processes:
 
     def _identify(self, processes: list[Process]) -> None:
         """Ask the configuration which groups these processes are in."""
-        config, procfs = self._config, self._procfs
+        config, procfs, namespace = self._config, self._procfs, self._namespace
 
         def asked(process: Process) -> Job:
-            return process, lambda: _answer(config, Identity(procfs, process.pid, process.comm, process.kernel_thread))
+            return process, lambda: _answer(
+                config, Identity(procfs, process.pid, process.comm, process.kernel_thread, namespace)
+            )
 
         # A thousand at a time: what is asked about all processes at the first scrape would stay in the heap.
         for at in range(0, len(processes), 1000):

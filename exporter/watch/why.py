@@ -12,6 +12,7 @@ from exporter.kernel.read import listing, read
 from exporter.kernel.stat import name_end, task
 from exporter.lane import Lane, Stuck
 from exporter.watch.identity import PF_KTHREAD, Identity
+from exporter.watch.namespace import Namespace
 from exporter.watch.verdict import Verdict, shown, verdicts
 
 PATIENCE = 0.5
@@ -38,11 +39,13 @@ def pids(procfs: str) -> list[int]:
     return sorted(int(name) for name in listing(procfs) if name.isascii() and name.isdigit())
 
 
-def why(procfs: str, wanted: Iterable[int], entries: tuple[ProcessEntry, ...]) -> Iterator[Subject]:
+def why(
+    procfs: str, wanted: Iterable[int], entries: tuple[ProcessEntry, ...], cgroupfs: str | None = None
+) -> Iterator[Subject]:
     """These processes in order, but for those that went meanwhile."""
-    lane = Lane("why")
+    lane, namespace = Lane("why"), Namespace(procfs, cgroupfs)
     for pid in wanted:
-        [(_, outcome)] = lane.run([(pid, lambda pid=pid: _look(procfs, pid, entries))], patience=PATIENCE)  # type: ignore[misc]
+        [(_, outcome)] = lane.run([(pid, lambda pid=pid: _look(procfs, pid, entries, namespace))], patience=PATIENCE)  # type: ignore[misc]
         if isinstance(outcome, Subject):
             yield outcome
         elif isinstance(outcome, Stuck | ParseError | Refused):
@@ -51,7 +54,7 @@ def why(procfs: str, wanted: Iterable[int], entries: tuple[ProcessEntry, ...]) -
             raise outcome
 
 
-def _look(procfs: str, pid: int, entries: tuple[ProcessEntry, ...]) -> Subject | None:
+def _look(procfs: str, pid: int, entries: tuple[ProcessEntry, ...], namespace: Namespace) -> Subject | None:
     path = f"{procfs}/{pid}/stat"
     text = read(path)
     if text is None:
@@ -61,5 +64,5 @@ def _look(procfs: str, pid: int, entries: tuple[ProcessEntry, ...]) -> Subject |
     comm = text[text.index(b"(") + 1 : end]
     kernel_thread = bool(record.flags & PF_KTHREAD)
     kind = "kernel thread" if kernel_thread else "zombie" if text[end + 2 : end + 3] == b"Z" else ""
-    found = verdicts(entries, Identity(procfs, pid, comm, kernel_thread))
+    found = verdicts(entries, Identity(procfs, pid, comm, kernel_thread, namespace))
     return Subject(pid, comm.decode("utf-8", "replace"), kind, tuple(found))

@@ -129,7 +129,10 @@ def put_python(root: Path, packages: dict[str, importlib.metadata.Distribution])
     objects = [interpreter, *library.rglob("*.so"), *(root / "site").rglob("*.so")]
     environment = {**os.environ, "LD_LIBRARY_PATH": str(Path(sys.base_prefix) / "lib")}
     listing = subprocess.run(["ldd", *objects], env=environment, capture_output=True, text=True, check=True).stdout
-    for shared in {Path(path) for path in re.findall(r"(?:=>)?\s(/[^:\s]+) \(0x", listing)}:
+    found = {Path(path) for path in re.findall(r"(?:=>)?\s(/[^:\s]+) \(0x", listing)}
+    # glibc loads it when a thread ends by pthread_exit, which ldd can't know.
+    found |= {path.with_name("libgcc_s.so.1") for path in found if path.name == "libc.so.6"}
+    for shared in found:
         loader = shared.name.startswith("ld-linux")
         copy(shared, root / ("lib64" if loader else "usr/lib") / shared.name)
 

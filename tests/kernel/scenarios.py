@@ -10,9 +10,11 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from kernel.cgroups import QUANTITIES
-from kernel.experiment import KIB, MIB, Experiment
+from kernel.experiment import KIB, MIB, Experiment, Pair
+from kernel.watched import once_in_a_namespace
 
 Scenario = Callable[[Experiment], None]
 SCENARIOS: dict[str, tuple[Scenario, tuple[int, ...]]] = {}
@@ -222,6 +224,34 @@ def trees_as_the_kubelet_makes_them(lab: Experiment) -> None:
         lab.claim(f"the limit in force on a {qos} container", container.number("effective limit"), 96 * MIB, 96 * MIB)
         labels = {"pod_uid": UID, "container_id": CONTAINER, "qos": qos}
         lab.compare(container, "usage", "anon", "limit", "effective limit", "processes", group="pods", labels=labels)
+
+
+CONTAINED = r"""
+processes:
+  - name: "{cgroup}"
+    cgroup: [/lab/containers/*]
+    by_cgroup: true
+cgroups:
+  - name: containers
+    path: /lab/containers/*
+    labels_from: '(?P<container>[^/]+)$'
+"""
+
+
+@scenario(1, 2)
+def a_container_sees_the_hosts_tree(lab: Experiment) -> None:
+    """There, /proc/PID/cgroup says / of the exporter's own cgroup and /../db of the one beside it."""
+    own, beside = lab.cgroup("/lab/containers/exporter"), lab.cgroup("/lab/containers/db")
+    lab.start(beside, "anon=4M")
+    page = once_in_a_namespace(own, CONTAINED)
+    for cgroup, count in (own, 1), (beside, beside.number("processes")):
+        labels = f'cgroup="{cgroup.path}",container="{Path(cgroup.path).name}",group='
+        for series in (
+            f'vmem_process_count{{{labels}"{cgroup.path}"}}',
+            f'vmem_cgroup_processes{{{labels}"containers"}}',
+        ):
+            what = f"cgroup.procs of {cgroup.path}"
+            lab.record.pairs.append(Pair(what, series, count, count, page.get(series)))
 
 
 def run(experiment: Experiment) -> None:

@@ -93,6 +93,15 @@ def test_the_effective_limit_is_the_smallest_from_here_up(tmp_path: Path) -> Non
     assert page['vmem_cgroup_limit_bytes{cgroup="/pod/a",group="g"}'] == float("inf")
 
 
+def test_the_root_of_a_containers_own_tree_has_a_limit_too(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: g, path: /a}, {name: top, path: /}]")
+    (tree.root / "memory.max").write_text(f"{1 << 27}\n")
+    tree.make("a", memory__max="max")
+    page = tree.page()
+    assert page['vmem_cgroup_effective_limit_bytes{cgroup="/a",group="g"}'] == 1 << 27
+    assert page['vmem_cgroup_effective_limit_bytes{cgroup="/",group="top"}'] == 1 << 27
+
+
 def test_a_literal_path_that_is_not_there_counts_zero(tmp_path: Path) -> None:
     tree = Tree(tmp_path / "cgroup", "cgroups: [{name: gone, path: /no/such}]")
     assert tree.page() == {'vmem_cgroup_count{group="gone"}': 0, 'vmem_cgroup_not_shown{group="gone"}': 0}

@@ -10,21 +10,27 @@ from unit.tree import FIXTURES, KERNELS, Tree, ordinary_user
 
 from exporter.errors import ParseError, Refused
 from exporter.watch.identity import CMDLINE_CAP, Identity
+from exporter.watch.namespace import Namespace
 
 
 def identity(tree: Tree, pid: int = 10) -> Identity:
-    return Identity(tree.path, pid, b"a", False)
+    return Identity(tree.path, pid, b"a", False, Namespace(tree.path, None))
+
+
+def captured(kernel: str, pid: int) -> Identity:
+    procfs = str(FIXTURES / kernel / "proc")
+    return Identity(procfs, pid, b"", False, Namespace(procfs, str(FIXTURES / kernel / "cgroup")))
 
 
 def test_what_it_is_given() -> None:
-    given = Identity("/proc", 2, b"kthreadd", True)
+    given = Identity("/proc", 2, b"kthreadd", True, Namespace("/proc", None))
     assert (given.comm, given.kernel_thread) == (b"kthreadd", True)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_captured_process(kernel: str) -> None:
     pid = {"6.1-v2": 123, "6.18-hybrid": 21428}[kernel]
-    odd = Identity(str(FIXTURES / kernel / "proc"), pid, b"", False)
+    odd = captured(kernel, pid)
     assert Path(odd.exe).name.startswith("python3")
     assert odd.argv[3:] == ("shape.py", "comm=61292028620afffe2063", "note=two words�", "anon=1M")
     assert odd.user == ("root", "0")
@@ -34,7 +40,7 @@ def test_a_captured_process(kernel: str) -> None:
 @pytest.mark.parametrize(("kernel", "pid"), [("6.1-v2", 124), ("6.18-hybrid", 21429)])
 def test_the_captured_process_of_another_user(kernel: str, pid: int) -> None:
     name = [pwd.getpwuid(65534).pw_name] if 65534 in {user.pw_uid for user in pwd.getpwall()} else []
-    assert Identity(str(FIXTURES / kernel / "proc"), pid, b"", False).user == (*name, "65534")
+    assert captured(kernel, pid).user == (*name, "65534")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +136,7 @@ def test_what_the_kernel_refuses(open_tree: Tree, file: str, fact: str) -> None:
 
 def test_an_exe_that_the_kernel_refuses() -> None:
     with ordinary_user(), pytest.raises(Refused, match=r"^/proc/1/exe: Permission denied$"):
-        _ = Identity("/proc", 1, b"", False).exe
+        _ = Identity("/proc", 1, b"", False, Namespace("/proc", None)).exe
 
 
 def test_each_fact_is_read_once(tree: Tree) -> None:

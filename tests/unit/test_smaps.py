@@ -11,6 +11,7 @@ from exporter.catalog.process import SmapsRollup
 from exporter.kernel.stat import task
 from exporter.lane import Job
 from exporter.watch import smaps
+from exporter.watch.namespace import Namespace
 from exporter.watch.process import Process
 from exporter.watch.processes import Processes
 from exporter.watch.smaps import Smaps
@@ -32,7 +33,7 @@ def watched(tree: Tree) -> dict[int, Process]:
 @pytest.fixture
 def refresh(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Refresh:
     """Refresh, of which so many readings are made as the budget allows: the pids of those read, in order."""
-    processes = Processes(tree.path, (0,), 0)
+    processes = Processes(tree.path, Namespace(tree.path, None), (0,), 0)
     reader = Smaps(tree.path)
     run = reader._lane.run
     allowed, begun, uptime = [99], list[int](), [20_000_000]
@@ -95,5 +96,5 @@ def test_the_budget_and_the_last_reading_end_before_the_scrape_times_out(
     monkeypatch.setattr(reader._lane, "run", run)
     monkeypatch.setattr(smaps.time, "monotonic", lambda: 1000.0)
     for left in math.inf, 10.0, 0.1:
-        reader.refresh(Processes(tree.path, (0,), 0), {}, 1000.0 + left)
+        reader.refresh(Processes(tree.path, Namespace(tree.path, None), (0,), 0), {}, 1000.0 + left)
     assert asked == [(smaps.BUDGET, smaps.BUDGET)] * 2 + [(pytest.approx(0.05), pytest.approx(0.05))]

@@ -157,7 +157,7 @@ class Watch:
     """The collector of processes over a tree, under a configuration that may be changed."""
 
     def __init__(self, tree: Tree, config: str, keep_open: int = 0) -> None:
-        self.collector = ProcessCollector(tree.path, keep_open)
+        self.collector = ProcessCollector(tree.path, None, keep_open)
         self.config = parse(config.encode(), "config.yaml")
 
     def reload(self, config: str) -> None:
