@@ -23,7 +23,9 @@ mpl.use("Agg")
 
 WIDTH, COLUMNS = 1400, 24
 ROW, GAP, HEAD = 34, 8, 64  # pixels
-COLOURS = 96
+COLOURS = 256
+LETTER = 0.98
+"""The width in pixels of a bold letter, for each point of its size."""
 BACKGROUND, PANEL, TEXT, DIM, GRID = "#111217", "#1b1e24", "#d8d9e0", "#8e92a0", "#30343d"
 NAMED = {
     "green": "#73bf69",
@@ -131,7 +133,7 @@ def draw_board(board: Json, viewer: Viewer, path: Path) -> None:
             canvas.text(x + 4, y + tall / 2 + 2, f"⌄  {panel['title']}", 11, weight="bold")
             continue
         canvas.axes(x, y, width, tall).set(xticks=[], yticks=[])
-        canvas.text(x + 10, y + 15, panel["title"], 9.5, weight="bold")
+        canvas.text(x + 10, y + 15, panel["title"], fitting(panel["title"], width, 9.5), weight="bold")
         DRAWERS[panel["type"]](canvas, (x, y, width, tall), panel, seen[panel["id"]], viewer)
     save(canvas.figure, path)
 
@@ -144,6 +146,11 @@ def save(figure: Figure, path: Path) -> None:
 
 
 Box = tuple[float, float, float, float]
+
+
+def fitting(text: str, width: float, most: float) -> float:
+    """The size in points at which a bold text fits into a panel."""
+    return min(most, (width - 20) / (LETTER * len(text)))
 
 
 def _colour(defaults: Json, value: float) -> str:
@@ -164,8 +171,8 @@ def draw_figure(canvas: Canvas, box: Box, panel: Json, answers: list[Answer], vi
         canvas.text(x + width / 2, y + height * 0.58, defaults.get("noValue", "No data"), 14, DIM, ha="center")
     for name, value in shown[:1]:
         text = words.get(f"{value:g}") or name or formatted(value, defaults["unit"], defaults.get("decimals"))
-        size = min(22, 1.45 * width / max(len(text), 4))
-        canvas.text(x + width / 2, y + height * 0.6, text, size, _colour(defaults, value), ha="center", weight="bold")
+        colour = TEXT if panel["options"]["colorMode"] == "none" else _colour(defaults, value)
+        canvas.text(x + width / 2, y + height * 0.6, text, fitting(text, width, 22), colour, ha="center", weight="bold")
 
 
 def draw_listing(canvas: Canvas, box: Box, panel: Json, answers: list[Answer], viewer: Viewer) -> None:
@@ -202,7 +209,7 @@ def draw_listing(canvas: Canvas, box: Box, panel: Json, answers: list[Answer], v
         for start, title in zip(starts[len(labels) :], titles, strict=True):
             rule = rules.get(title, {})
             value = values.get(title)
-            text = "" if value is None else formatted(value, rule["unit"], rule.get("decimals"))
+            text = rule["noValue"] if value is None else formatted(value, rule["unit"], rule.get("decimals"))
             colour = _colour(rule, value) if value is not None and "thresholds" in rule else TEXT
             canvas.text(start, at, text, size, colour)
 
@@ -246,7 +253,7 @@ def draw_graph(canvas: Canvas, box: Box, panel: Json, answers: list[Answer], vie
         nothing = defaults.get("noValue", "No data")
         canvas.text(x + width / 2, y + height / 2, nothing, 10, DIM, ha="center")
         return
-    room = (width - 24) / 6
+    room = (width - 24) / 6.6
     legend = _wrapped([(name, look) for name, look, _ in lines], room)[:3]
     below = 16 * len(legend) + 24
     left = 74 if unit in ("bytes", "binBps") or unit.startswith("count:") else 56
@@ -266,7 +273,7 @@ def draw_graph(canvas: Canvas, box: Box, panel: Json, answers: list[Answer], vie
             style = (0.0, (2, 1)) if look.dashed else None
             canvas.figure.add_artist(Line2D(*points, color=look.colour, linewidth=2.5, linestyle=style))
             canvas.text(at + 19, down, name, 8)
-            at += 6 * len(name) + 38
+            at += 6.6 * len(name) + 38
 
 
 def _wrapped(entries: list[tuple[str, Look]], room: float) -> list[list[tuple[str, Look]]]:

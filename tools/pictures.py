@@ -1,6 +1,6 @@
 """Draw the dashboards: play a scenario of real processes, and show its data as Grafana lays it out.
 
-    PYTHONPATH=tests python tools/pictures.py play DIRECTORY    record: six minutes, as root
+    PYTHONPATH=tests python tools/pictures.py play DIRECTORY    record: five minutes, as root
     PYTHONPATH=tests python tools/pictures.py draw DIRECTORY    write docs/pictures/*.png from what was recorded
 
 Panels, queries, units, colours and places are those of grafana/dashboards/*.json: there is no second list here.
@@ -19,14 +19,14 @@ from support.child import Child
 
 PICTURES = ROOT / "docs" / "pictures"
 TOP = "/shop"
-SECONDS = 345
+SECONDS = 285
 POINTS = 120  # to a panel: one every few seconds, so that rates are not all noise
 
 CONFIG = """
 processes:
   - {name: checkout, comm: [checkout]}
   - {name: database, comm: [database]}
-  - {name: report, comm: [report], smaps: true, oom_score: true, per_process: true}
+  - {name: report, comm: [report], smaps: true, delays: true, oom_score: true, per_process: true}
   - {name: importer, comm: [importer]}
   - {name: cache, comm: [cache]}
   - {name: mail, comm: [mail]}

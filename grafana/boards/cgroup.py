@@ -219,6 +219,7 @@ BOARD = page(
             BYTES,
             Line(cgroup("vmem_cgroup_hugetlb_bytes"), "{{page_size}}"),
             Line(limited("vmem_cgroup_hugetlb_limit_bytes"), "limit of {{page_size}}", "red", limit=True),
+            nothing="Huge pages are not counted for this cgroup",
         ),
         graph(
             "Peak",

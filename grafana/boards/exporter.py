@@ -105,9 +105,9 @@ BOARD = page(
         "What could not be read",
         graph(
             "Collectors that failed",
-            "1 where a collector read all that it should, 0 where not. Bad: a 0 that stays for more than one scrape.",
+            "1 where a collector could not read all that it should. Bad: a 1 that stays for more than one scrape.",
             COUNT,
-            Line(every("vmem_scrape_collector_success"), "{{collector}} on {{instance}}"),
+            Line(f"1 - {every('vmem_scrape_collector_success')}", "{{collector}} on {{instance}}"),
             most=1,
         ),
         graph(

@@ -252,7 +252,7 @@ BOARD = page(
         ),
     ),
     row(
-        "With the options smaps, oom_score and per_process",
+        "With the options smaps, delays, oom_score and per_process",
         graph(
             "Shared pages counted once",
             "The group's honest size (option smaps): proportional counts a page of n processes as 1/n in each, unique"
@@ -264,11 +264,22 @@ BOARD = page(
             Line(group("vmem_process_unique_bytes"), "unique (Private_Clean and Private_Dirty)", "green"),
         ),
         graph(
+            "Time lost",
+            "Time that the group's threads waited for memory (option delays); 100 % is one thread that does nothing"
+            " else. Bad: any plateau. swapin is swap, thrashing is page cache that was dropped too soon, reclaim and"
+            " compaction are the search for free pages.",
+            RATIO,
+            Line(rate(group("vmem_process_delay_seconds_total")), "{{cause}}"),
+            stacked=True,
+            nothing="Set delays: true for this group to see what waiting costs",
+        ),
+        graph(
             "Who is killed first",
             "The kernel's badness score of the worst process (option oom_score): when RAM runs out, the process with"
             " the highest score of the host or the cgroup is killed. Bad: the one that must survive is near the top.",
             COUNT,
             Line(group("vmem_process_oom_score_largest"), "score (oom_score)", "red"),
+            nothing="Set oom_score: true for this group to see its score",
         ),
         listing(
             "Each process",
@@ -287,8 +298,6 @@ BOARD = page(
                 decimals=1,
             ),
             sort="Resident",
-            width=8,
-            height=8,
             nothing="Set per_process: true for this group to see its processes",
         ),
     ),

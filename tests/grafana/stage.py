@@ -1,6 +1,6 @@
 """A stage for the dashboards: real processes in real trouble, the exporter that watches them, and a Prometheus.
 
-Needs root: it borrows swap and huge pages, and makes cgroups of its own.
+Needs root: it borrows swap, huge pages and delay accounting, and makes cgroups of its own.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ def stage(directory: Path, config: str, *, top: str = "", captured: bool = False
     with ExitStack() as stack:
         stack.enter_context(allowed("swap", borrow.swap(swap)))
         stack.enter_context(allowed("huge pages", borrow.hugepages(HUGE_PAGES)))
+        stack.enter_context(allowed("the right to account for delays", borrow.delay_accounting()))
         hierarchy = Hierarchy.of_this_machine()
         above = stack.enter_context(allowed("the right to make a memory cgroup", _top(hierarchy, top)))
         watched: dict[str, tuple[str, list[str]]] = {HOST: (config.replace("{top}", above.path), [])}

@@ -18,8 +18,8 @@ pytestmark = [
 
 CONFIG = """
 processes:
-  - {name: web, comm: [web], smaps: true, oom_score: true, per_process: true}
-  - {name: storm, comm: [storm], smaps: true, oom_score: true, per_process: true}
+  - {name: web, comm: [web], smaps: true, delays: true, oom_score: true, per_process: true}
+  - {name: storm, comm: [storm], smaps: true, delays: true, oom_score: true, per_process: true}
   - {name: absent, comm: [absent]}
 cgroups:
   - {name: containers, path: "{top}/*"}
@@ -66,6 +66,7 @@ SIZES = {
     ("process-group", "storm", "In swap", "group (VmSwap)"): (24 * MIB, 96 * MIB),
     ("process-group", "storm", "Major page faults", "major"): (10, 1e6),
     ("process-group", "storm", "Minor page faults", "minor"): (10, 1e7),
+    ("process-group", "storm", "Time lost", "swapin"): (0.01, 1),
     ("process-group", "web", "Virtual against resident", "virtual (VmSize)"): (256 * MIB, 1024 * MIB),
     ("process-group", "web", "Virtual against resident", "resident (VmRSS)"): (32 * MIB, 200 * MIB),
     ("process-group", "web", "Locked", "locked (VmLck)"): (8 * MIB, 8 * MIB),
