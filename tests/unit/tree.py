@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from support.page import parsed, series
 
 from exporter.collectors.page import Page
@@ -32,6 +33,10 @@ STAT_PLACES = {
     "starttime": 22,
     "start_stack": 28,
 }
+
+BY_COMM = "processes: [{name: '{comm}'}]"
+AB = "processes: [{name: ab, comm: [a, b]}, {name: c, comm: [c]}]"
+BOTH = pytest.mark.parametrize("keep_open", [0, 100], ids=["opened each time", "kept open"])
 
 _CAPTURED = FIXTURES / "6.18-hybrid/proc/21419"
 _STAT = (_CAPTURED / "stat").read_bytes().rpartition(b")")[2].split()
