@@ -3,8 +3,8 @@
  *     idle COUNT PREFIX GROUPS
  *
  * Each byte on standard input is a command, and is answered with a byte when it is done: x replaces the oldest process
- * with a new one, r has the next one run for a moment and touch a page, so that its numbers change.  At the end of
- * standard input all of them go, and none outlives this one.
+ * with a new one, r has the next one run for a moment and take or give back some memory, so that its numbers change, and
+ * those of its cgroup.  At the end of standard input all of them go, and none outlives this one.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -18,14 +18,22 @@
 
 static int groups, ran[2];
 
+/* The kernel charges a cgroup 64 pages at a time for each processor, and of less than 64 changes for each of them
+ * (mm/memcontrol.c, MEMCG_CHARGE_BATCH) memory.stat may know up to two seconds later. */
 static void run(void)
 {
-	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	static char *held;
+	size_t size = (64 * sysconf(_SC_NPROCESSORS_ONLN) + 64) * sysconf(_SC_PAGESIZE);
 
-	if (page == MAP_FAILED)
-		_exit(1);
-	*(volatile char *)page = 1;
-	munmap(page, 4096);
+	if (held) {
+		munmap(held, size);
+		held = NULL;
+	} else {
+		held = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (held == MAP_FAILED)
+			_exit(1);
+		memset(held, 1, size);
+	}
 	if (write(ran[1], ".", 1) != 1)
 		_exit(1);
 }

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 from exporter.catalog import cgroup as catalog
 from exporter.catalog.cgroup import Version
@@ -68,16 +68,7 @@ class Reader:
         ]
         self._limits: dict[str, Number] = {}
         self._processes: dict[str, int] = {}
-        takers: dict[str, Callable[[Reading, bytes, str], None]] = {
-            file: partial(self._value, metric) for file, metric in self._version.values.items()
-        }
-        takers["memory.stat"] = self._stat
-        if self._version is catalog.V1:
-            takers |= {"memory.failcnt": self._failcnt, "memory.oom_control": self._oom_control}
-        else:
-            takers |= {file: partial(self._events, metric) for file, metric in catalog.EVENT_FILES}
-            takers["memory.pressure"] = self._pressure
-        self._takers = list(takers.items())
+        self._takers = _takers(self._version)
 
     def largest(self, paths: dict[str, Pairs], most: int) -> list[str]:
         """At most so many of these cgroups: those that use most."""
@@ -105,7 +96,7 @@ class Reader:
         around: list[tuple[Metric, Number, str]] = []
         try:
             about = os.fstat(fd)
-            texts = read_each([file for file, _ in self._takers], fd)
+            texts = read_each(self._takers, fd)
             try:
                 procs = read("cgroup.procs", dir_fd=fd) or b""
                 below = 0 if about.st_nlink == 2 else sum(map(self._count, self._tree.children(path)))
@@ -133,7 +124,7 @@ class Reader:
         reading.gauge(catalog.INFO, 1, self._version.number)
         for metric, value, own in around:
             reading.gauge(metric, value, own)
-        for (file, take), text in zip(self._takers, texts, strict=True):
+        for (file, take), text in zip(self._takers.items(), texts, strict=True):
             try:
                 if isinstance(text, Refused):
                     failures.append(text.below(folder))
@@ -145,53 +136,9 @@ class Reader:
             reading.gauge(catalog.WORKING_SET, max(reading.usage - reading.inactive_file, 0))
         return reading
 
-    def _limit(self, text: bytes, path: str) -> Number:
-        value = limit(text, path)
-        return math.inf if value >= V1_UNLIMITED and self._version is catalog.V1 else value
-
     def _number(self, path: str) -> Number | None:
         text = read_whole(path)
-        return None if text is None else self._limit(text, path)
-
-    def _value(self, metric: Metric, reading: Reading, text: bytes, file: str) -> None:
-        value = self._limit(text, file)
-        reading.gauge(metric, value)
-        if file == self._version.usage:
-            reading.usage = value
-
-    def _stat(self, reading: Reading, text: bytes, file: str) -> None:
-        keys, values = columns_of_pairs(text, file)
-        plan = _plan(keys, self._version)
-        reading.gauges += plan.gauges
-        reading.values += plan.values_of(values)
-        reading.counters += plan.counters
-        reading.counts += plan.counts_of(values)
-        if plan.limit is not None:
-            value = values[plan.limit]
-            reading.gauge(catalog.EFFECTIVE_LIMIT, math.inf if value >= V1_UNLIMITED else value)
-        if plan.inactive_file is not None:
-            reading.inactive_file = values[plan.inactive_file]
-
-    @staticmethod
-    def _failcnt(reading: Reading, text: bytes, file: str) -> None:
-        reading.count(catalog.EVENTS, number(text, file), "max")
-
-    @staticmethod
-    def _oom_control(reading: Reading, text: bytes, file: str) -> None:
-        kills = oom_kills(text, file)
-        if kills is not None:
-            reading.count(catalog.EVENTS, kills, "oom_kill")
-
-    @staticmethod
-    def _events(metric: Metric, reading: Reading, text: bytes, file: str) -> None:
-        for event, count in pairs(text, file).items():
-            reading.count(metric, count, event)
-
-    @staticmethod
-    def _pressure(reading: Reading, text: bytes, file: str) -> None:
-        for stall, total in pressure(text, file)._asdict().items():
-            if total is not None:
-                reading.count(catalog.PRESSURE, MICROSECONDS(total), stall)
+        return None if text is None else _limit(self._version, text, path)
 
     def _effective(self, path: str) -> Number:
         """The smallest memory.max from here up. The host's root has none, that of a container's own tree has."""
@@ -208,6 +155,70 @@ class Reader:
             below = sum(self._count(child) for child in self._tree.children(path))
             self._processes[path] = text.count(b"\n") + below
         return self._processes[path]
+
+
+# What each file puts into a reading. These are no methods: a reader that held methods of its own would be a cycle, and
+# stay with all the readings of the scrape before until those are looked for.
+
+
+def _limit(version: Version, text: bytes, path: str) -> Number:
+    value = limit(text, path)
+    return math.inf if value >= V1_UNLIMITED and version is catalog.V1 else value
+
+
+def _value(version: Version, metric: Metric, reading: Reading, text: bytes, file: str) -> None:
+    value = _limit(version, text, file)
+    reading.gauge(metric, value)
+    if file == version.usage:
+        reading.usage = value
+
+
+def _stat(version: Version, reading: Reading, text: bytes, file: str) -> None:
+    keys, values = columns_of_pairs(text, file)
+    plan = _plan(keys, version)
+    reading.gauges += plan.gauges
+    reading.values += plan.values_of(values)
+    reading.counters += plan.counters
+    reading.counts += plan.counts_of(values)
+    if plan.limit is not None:
+        value = values[plan.limit]
+        reading.gauge(catalog.EFFECTIVE_LIMIT, math.inf if value >= V1_UNLIMITED else value)
+    if plan.inactive_file is not None:
+        reading.inactive_file = values[plan.inactive_file]
+
+
+def _failcnt(reading: Reading, text: bytes, file: str) -> None:
+    reading.count(catalog.EVENTS, number(text, file), "max")
+
+
+def _oom_control(reading: Reading, text: bytes, file: str) -> None:
+    kills = oom_kills(text, file)
+    if kills is not None:
+        reading.count(catalog.EVENTS, kills, "oom_kill")
+
+
+def _events(metric: Metric, reading: Reading, text: bytes, file: str) -> None:
+    for event, count in pairs(text, file).items():
+        reading.count(metric, count, event)
+
+
+def _pressure(reading: Reading, text: bytes, file: str) -> None:
+    for stall, total in pressure(text, file)._asdict().items():
+        if total is not None:
+            reading.count(catalog.PRESSURE, MICROSECONDS(total), stall)
+
+
+@cache
+def _takers(version: Version) -> dict[str, Callable[[Reading, bytes, str], None]]:
+    """The files that are read of a cgroup."""
+    takers: dict[str, Callable[[Reading, bytes, str], None]] = {
+        file: partial(_value, version, metric) for file, metric in version.values.items()
+    }
+    takers["memory.stat"] = partial(_stat, version)
+    if version is catalog.V1:
+        return takers | {"memory.failcnt": _failcnt, "memory.oom_control": _oom_control}
+    events = {file: partial(_events, metric) for file, metric in catalog.EVENT_FILES}
+    return takers | events | {"memory.pressure": _pressure}
 
 
 @dataclass(frozen=True, slots=True)

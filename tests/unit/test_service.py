@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from support.page import parsed, series
 
 from exporter.catalog.host import SWAP_PRIORITY
+from exporter.collectors import build
 from exporter.collectors.page import Page
 from exporter.config import Collectors, Config, parse
 from exporter.errors import ConfigError, ParseError, UsageError
@@ -118,3 +121,25 @@ def test_a_reload_that_fails_leaves_the_configuration_in_force() -> None:
     page = parsed(exporter.page())
     assert (exporter.config.max_groups, page[successful]) == (4, 1)
     assert page["vmem_exporter_config_last_reload_success_timestamp_seconds"] >= first
+
+
+@pytest.mark.parametrize("kernel", ["6.1-v2", "6.18-hybrid"])
+def test_a_scrape_leaves_nothing_for_the_collector_of_cycles(kernel: str) -> None:
+    """What is only freed when cycles are looked for stays for dozens of scrapes, with all that it holds."""
+    tree = Path(__file__).parent.parent / "fixtures" / kernel
+    config = parse(b"processes: [{name: '{comm}', comm: ['*']}]\ncgroups: [{name: all, path: '/**'}]\n", "c.yaml")
+    exporter = Service(build(f"{tree}/proc", f"{tree}/sys", f"{tree}/cgroup", 100), lambda: config)
+    for _ in range(3):
+        exporter.page()
+    gc.collect()
+    gc.disable()
+    try:
+        assert "vmem_cgroup_usage_bytes{" in exporter.page()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = {type(each).__qualname__ for each in gc.garbage if type(each).__module__.startswith("exporter")}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == set()
