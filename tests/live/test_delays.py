@@ -1,5 +1,6 @@
 """The time that processes wait for memory, by the kernel's own accounting."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from kernel.cgroups import Cgroup
 from support import taskstats
 from support.page import Page, of, series
 from support.procfs import MIB
+
+from exporter.kernel.taskstats import Taskstats
 
 pytestmark = pytest.mark.live
 
@@ -86,6 +89,15 @@ def test_where_the_kernel_does_not_account_there_is_one_line_in_the_log_and_no_s
     [line] = [line for line in exporter.output.splitlines() if "delays" in line]
     assert "/proc/sys/kernel/task_delayacct is 0, expected 1 (sysctl kernel.task_delayacct=1)" in line
     child.end()
+
+
+@pytest.mark.usefixtures("root")
+def test_the_kernel_knows_a_process_for_as_long_as_it_is_there(start_child: StartChild) -> None:
+    child, asked = start_child("subject"), Taskstats()
+    with closing(asked._socket):
+        assert asked.read(child.pid) is not None
+        child.end()
+        assert asked.read(child.pid) is None
 
 
 @pytest.mark.usefixtures("root", "delay_accounting")

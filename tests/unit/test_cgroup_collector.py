@@ -171,6 +171,47 @@ def test_excluded_cgroups_are_not_shown(tmp_path: Path) -> None:
     assert 'vmem_cgroup_usage_bytes{cgroup="/a/y1",group="g"}' in page
 
 
+def test_of_too_many_one_whose_usage_cannot_be_read_is_the_smallest(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: g, path: '/a/*', max_cgroups: 1}]")
+    tree.make("a/x", memory__current="much")
+    tree.make("a/y", memory__current=4096)
+    assert 'vmem_cgroup_usage_bytes{cgroup="/a/y",group="g"}' in tree.page()
+
+
+def test_a_cgroup_that_goes_before_it_is_read_is_silent(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: g, path: '/a/*'}]")
+    tree.make("a/x")
+    going = tree.make("a/y")
+    when_opened(tree.root / "a/x", lambda: shutil.rmtree(going))
+    page = tree.page()
+    assert page['vmem_cgroup_count{group="g"}'] == 2
+    assert [series for series in page if series.startswith("vmem_cgroup_usage")] == [
+        'vmem_cgroup_usage_bytes{cgroup="/a/x",group="g"}'
+    ]
+
+
+def test_version_1_before_it_counted_kills_has_no_such_sample(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "6.18-hybrid/cgroup/memory/lab", tmp_path / "memory/lab")
+    shutil.copy(FIXTURES / "6.18-hybrid/cgroup/memory/memory.usage_in_bytes", tmp_path / "memory")
+    (tmp_path / "memory/lab/web/memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\n")
+    page = Page()
+    collector = CgroupCollector("/nowhere", "/nowhere", str(tmp_path))
+    collector.collect(page, parse(b"cgroups: [{name: g, path: '/lab/*'}]", "test"))
+    assert page.failures == []
+    kills = {series for family in page.families for series, _ in family.samples if 'event="oom_kill"' in series}
+    assert 'vmem_cgroup_events_total{cgroup="/lab/db",event="oom_kill",group="g"}' in kills
+    assert not any("/lab/web" in series for series in kills)
+
+
+@pytest.mark.parametrize(("size", "file"), [("64kB", "64KB"), ("2048kB", "2MB"), ("1048576kB", "1GB")])
+def test_the_files_of_huge_pages_of_each_size(tmp_path: Path, size: str, file: str) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: g, path: /a}]")
+    (tmp_path / f"sys/kernel/mm/hugepages/hugepages-{size}").mkdir(parents=True)
+    tree.collector = CgroupCollector("/nowhere", str(tmp_path / "sys"), str(tree.root))
+    (tree.make("a") / f"hugetlb.{file}.current").write_text("8388608\n")
+    assert tree.page()[f'vmem_cgroup_hugetlb_bytes{{cgroup="/a",group="g",page_size="{size}"}}'] == 8388608
+
+
 @pytest.fixture
 def for_all() -> Iterator[Path]:
     """A folder that an ordinary user may look into, which pytest's own is not."""

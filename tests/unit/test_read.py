@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from pathlib import Path
 
 import pytest
 from unit.tree import ordinary_user
 
-from exporter.errors import Refused
+from exporter.errors import Refused, Unavailable
 from exporter.kernel.read import (
     CAP,
     again,
@@ -23,6 +24,7 @@ from exporter.kernel.read import (
     read,
     read_each,
     read_whole,
+    size,
 )
 
 LENGTHS = [0, 1, 8191, 8192, 8193, 100_000]
@@ -57,6 +59,7 @@ def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     assert listing(gone) == names(gone) == folders(gone) == []
     assert open_folder(gone) is None
     assert read_each([gone]) == [None]
+    assert size(gone) == 0
     close(None)
 
 
@@ -77,8 +80,21 @@ def test_what_may_not_be_read_is_refused_with_its_path(tmp_path: Path) -> None:
                 link(str(closed / "link"))
             with pytest.raises(Refused, match="Permission denied"):
                 open_folder(str(closed))
+            with pytest.raises(Refused, match="Permission denied"):
+                size(str(file))
     finally:
         closed.chmod(0o700)
+
+
+def test_without_a_descriptor_it_is_this_process_that_can_read_nothing() -> None:
+    _, hard = before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        for act in (read, read_whole, open_folder, listing):
+            with pytest.raises(Unavailable, match=r"^/proc: Too many open files$"):
+                act("/proc")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_kept_file_that_fails_is_refused_by_its_owner(tmp_path: Path) -> None:
