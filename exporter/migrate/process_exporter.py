@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from exporter.config import COMM_BYTES, FACTS, variables
+from exporter.config import COMM_BYTES, FACTS, OTHER, variables
 from exporter.migrate import go_template
 from exporter.migrate.go_regexp import NoCounterpart, translate
 from exporter.yaml_reader import Invalid, Reader, compose, join
@@ -143,6 +143,10 @@ class _Reader(Reader):
         for problem in group.problems:
             self.differs(found["name"][1] if "name" in found else node, join(key, "name"), problem)
         values["name"] = group.text
+        if group.text == OTHER:
+            values["name"] = f"{OTHER}_processes"
+            what = f"{OTHER!r} is the group of what max_groups folds here: called {values['name']!r}"
+            self.differs(found["name"][1], join(key, "name"), what)
         if group.per_process:
             values["per_process"] = True
 

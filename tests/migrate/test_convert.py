@@ -104,6 +104,16 @@ def test_no_groups_are_none_here_too(tmp_path: Path) -> None:
     assert load(str(written)).processes == ()
 
 
+def test_the_exporter_s_own_group_keeps_its_name(tmp_path: Path) -> None:
+    done, written = convert(tmp_path, "process_names:\n- name: other\n  cmdline: ['.+']\n")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "peer.yaml:2: process_names[0].name: 'other' is the group of what max_groups folds here:"
+        " called 'other_processes'\n"
+    )
+    assert [entry.name for entry in load(str(written)).processes] == ["other_processes"]
+
+
 def test_a_name_that_is_a_process_each_is_shown_by_process(tmp_path: Path) -> None:
     done, _ = convert(tmp_path, "process_names: [{name: '{{.Comm}}-{{.PID}}', comm: [a]}]")
     assert safe_load(done.stdout)["processes"] == [{"name": "{comm}", "comm": ["a"], "per_process": True}]
