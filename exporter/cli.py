@@ -7,6 +7,7 @@ own may have more.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import platform
 import sys
@@ -29,6 +30,8 @@ COMMANDS = {
     "top": "show the watched groups and cgroups, live",
 }
 """Each is a module of `exporter.commands`, imported only when it is asked for."""
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 SERVE = "serve"
 """What is run without a command."""
@@ -114,6 +117,11 @@ def _module(command: str) -> ModuleType:
     return import_module(f"exporter.commands.{command.replace('-', '_')}")
 
 
+def _drop_output() -> None:
+    """What Python would flush at its end has nowhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -122,11 +130,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if platform.system() != "Linux":
             raise UsageError(f"found {platform.system()}, expected Linux: the kernel's files are what is exported")
         code: int = _module(options.command or SERVE).run(options)
+        sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # The reader has seen enough; what Python would flush at its end has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has seen enough.
+        _drop_output()
         return 0
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _drop_output()
+        print(f"vmem-exporter: standard output: found {error.strerror}, expected room to write", file=sys.stderr)
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
     except UsageError as error:

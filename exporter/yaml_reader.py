@@ -12,6 +12,9 @@ from exporter.errors import ConfigError
 
 T = TypeVar("T")
 
+SHOWN_LENGTH = 60
+"""Characters of a value that an error shows: a file that is no configuration is one long string."""
+
 Read = Callable[[yaml.Node, str], T]
 """Gives the value of a node; the key is for the errors. Reports what is wrong and raises Invalid."""
 
@@ -149,6 +152,7 @@ def printable(text: str) -> str:
 def shown(node: yaml.Node) -> str:
     """What a value is, in a few words."""
     if isinstance(node, yaml.ScalarNode):
-        kind = node.tag.rsplit(":", 1)[-1]
-        return {"null": "nothing", "str": ascii(node.value)}.get(kind, f"{printable(node.value)} ({printable(kind)})")
+        kind, value = node.tag.rsplit(":", 1)[-1], node.value[:SHOWN_LENGTH]
+        more = "…" * (len(node.value) > SHOWN_LENGTH)
+        return {"null": "nothing", "str": f"{value!a}{more}"}.get(kind, f"{printable(value)}{more} ({printable(kind)})")
     return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"

@@ -92,6 +92,16 @@ def test_a_command_says_what_it_takes() -> None:
         assert expected in answer.stdout
 
 
+@pytest.mark.parametrize("arguments", [["once"], ["check-config", EXAMPLE]])
+def test_a_disk_that_is_full_is_one_line(arguments: list[str | Path]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    expected = "standard output: found No space left on device, expected room to write"
+    assert (done.returncode, done.stderr) == (2, f"vmem-exporter: {expected}\n")
+
+
 def test_once_into_a_pipe_that_closes_is_no_error() -> None:
     with subprocess.Popen([COMMAND, "once"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from support.needs import program
 from unit.tree import Tree, Watch
 
-from exporter.config import Config, parse
+from exporter.config import CgroupEntry, Config, ProcessEntry, Selectors, parse
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/CONFIGURATION.md").read_text().partition("\n## Examples\n")[2]
@@ -75,6 +76,12 @@ def blocks(title: str) -> tuple[str, list[dict[str, Any]]]:
 def table(title: str) -> list[tuple[str, str]]:
     """The alerts that matter, with their severities."""
     return re.findall(r"^\| (Vmem\w+) \| (\w+) \|", EXAMPLES[title], re.M)
+
+
+def test_every_key_of_the_configuration_is_documented() -> None:
+    text = (ROOT / "docs/CONFIGURATION.md").read_text()
+    keys = {field.name for kind in (Config, ProcessEntry, CgroupEntry, Selectors) for field in fields(kind)}
+    assert {key for key in keys - {"select"} if not re.search(rf"`{key}`|^{key}:", text, re.M)} == set()
 
 
 def test_there_is_an_example_for_each() -> None:

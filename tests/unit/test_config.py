@@ -168,6 +168,13 @@ def test_a_file(tmp_path: Path) -> None:
         load(str(file))
 
 
+def test_an_error_shows_the_beginning_of_a_value() -> None:
+    """A file of something else is one long string, and may be nobody else's business."""
+    with pytest.raises(ConfigError) as caught:
+        parse(b"x" * 61, "config.yaml")
+    assert caught.value.problems == (f"config.yaml:1: found '{'x' * 60}'…, expected a mapping",)
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
         with pytest.raises(ConfigError) as caught:
