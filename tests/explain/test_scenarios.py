@@ -187,6 +187,18 @@ def test_a_process_that_may_lock_no_more_is_told_its_limit(start_child: StartChi
     }
 
 
+def test_a_few_megabytes_that_lie_far_apart_have_page_tables_that_are_larger(start_child: StartChild) -> None:
+    child = start_child("scattered")
+    # A page read in each 2 MiB is the kernel's page of zeros, and needs a table of its own, of 4 KiB.
+    child.run("maps = [memory(1 << 30) for _ in range(40)]")
+    assert "page-tables" not in explain(child.pid).findings
+    child.run("[m[at] for m in maps for at in range(0, len(m), 2 << 20)]")
+    told = explain(child.pid)
+    assert told.findings["page-tables"]["severity"] == "warning"
+    assert told.evidence("page-tables")["VmPTE"] == told.row["page_tables_bytes"] >= 40 * 512 * 4096
+    assert told.row["page_tables_bytes"] > told.row["resident_bytes"]
+
+
 def test_the_process_with_the_highest_oom_score_dies_first(start_child: StartChild) -> None:
     child = start_child("doomed")
     child.run("open('/proc/self/oom_score_adj', 'w').write('1000')")
