@@ -14,6 +14,8 @@ from support.exporter import COMMAND
 from support.needs import missing
 from support.page import Page, parsed, series
 
+from exporter.cli import main
+
 pytestmark = pytest.mark.live
 
 CHECKOUT = Path(__file__).parent.parent.parent
@@ -62,6 +64,17 @@ def test_the_example_configuration_runs(start_exporter: StartExporter) -> None:
     assert collectors
     assert set(collectors) == {1}
     assert [key for key in page if key.startswith("vmem_process_count{")]
+
+
+def test_another_system_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    for command in ([], ["once"], ["check-config", str(EXAMPLE)]):
+        assert main(command) == 2
+        found = capsys.readouterr()
+        line = "vmem-exporter: found Darwin, expected Linux: the kernel's files are what is exported\n"
+        assert (found.out, found.err) == ("", line)
 
 
 @pytest.mark.parametrize("command", [[COMMAND, "once"], [sys.executable, "-m", "exporter", "once"]])
