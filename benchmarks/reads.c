@@ -4,7 +4,8 @@
  *
  * Each iteration lists ROOT and reads every file named on standard input (one a line, below ROOT): with descriptors
  * kept open (pread), or with openat, read and close.  Prints one line of JSON, in microseconds: CPU of an iteration
- * (getrusage, mean), the wall time of each, and what was read.
+ * (getrusage, mean), the wall time of each, and what was read.  One more comes before several, to warm up; a single one
+ * is for what has just changed.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -69,7 +70,7 @@ int main(int argc, char **argv)
 		if ((fds[i] = openat(root, names[i], O_RDONLY | O_CLOEXEC)) < 0)
 			fail(names[i]);
 
-	for (int n = -1; n < iterations; n++) { /* the first one only warms up */
+	for (int n = iterations > 1 ? -1 : 0; n < iterations; n++) {
 		struct timespec start, end;
 
 		if (n == 0) {

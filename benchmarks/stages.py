@@ -26,6 +26,7 @@ OURS, OURS_ALL = "vmem-exporter", "vmem-exporter, with host"
 LEAN, FULL = "process-exporter, lean", "process-exporter"
 APPS, APPS_FILES = "apps.plugin, without-files", "apps.plugin"
 KEPT, OPENED = "C, descriptors kept", "C, open/read/close"
+OPENED_CHANGED = "C, open/read/close, all changed"
 OURS_CLOSED = "vmem-exporter, no files kept open"
 OURS_PLAIN, OURS_CHANGED = "vmem-exporter, no gzip", "vmem-exporter, no gzip, all changed"
 OURS_FEWER = "vmem-exporter, no gzip, 100 of them"
@@ -258,7 +259,9 @@ class Bench:
                 KEPT: Reads(self.reads, cgroups.home, files, "kept"),
                 OPENED: Reads(self.reads, cgroups.home, files, "open"),
             }
-            results = {name: Measured() for name in (OURS, OURS_PLAIN, OURS_CHANGED, OURS_FEWER, *readers)}
+            results = {
+                name: Measured() for name in (OURS, OURS_PLAIN, OURS_CHANGED, OURS_FEWER, *readers, OPENED_CHANGED)
+            }
             for _ in range(3):
                 zipped.measure(results[OURS], 20, 5)
                 plain.measure(results[OURS_PLAIN], 20, 5)
@@ -266,6 +269,9 @@ class Bench:
                 fewer.measure(results[OURS_FEWER], 20, 5)
                 for name, reader in readers.items():
                     reader.measure(results[name], 10)
+                for _ in range(5):
+                    idle.run(CGROUPS)
+                    readers[OPENED].measure(results[OPENED_CHANGED], 1)
             for name, server in (OURS, zipped), (OURS_PLAIN, plain), (OURS_CHANGED, plain), (OURS_FEWER, fewer):
                 server.close(results[name])
             if not any(f"{cgroups.home.name}/c000" in line for line in plain.page().splitlines()):

@@ -140,6 +140,8 @@ class Version:
     number: Literal["1", "2"]
     values: Mapping[str, Metric]
     usage: str
+    stat_from: bytes
+    """Where what is shown of memory.stat begins: version 1 has the fields of the cgroup alone before."""
     stat_prefix: str
     hugetlb: Mapping[str, Metric]
 
@@ -169,6 +171,7 @@ V2 = Version(
     "2",
     {**{file: metric for metric, file, _ in _VALUES if file}, "memory.swap.current": SWAP},
     "memory.current",
+    b"",
     "",
     {"current": HUGETLB, "max": HUGETLB_LIMIT},
 )
@@ -176,6 +179,7 @@ V1 = Version(
     "1",
     {v1: metric for metric, _, v1 in _VALUES if v1},
     "memory.usage_in_bytes",
+    b"hierarchical_memory_limit ",
     "total_",
     {"usage_in_bytes": HUGETLB, "limit_in_bytes": HUGETLB_LIMIT},
 )

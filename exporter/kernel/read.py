@@ -16,6 +16,9 @@ CAP = 1 << 20
 """Bytes that are read of one file at the most. The largest kernel file read here is a tenth of it."""
 
 _CHUNK = 8192
+_SHORT = 2048
+# A seq_file is made in pages of which each holds whole records: a read that gives less than half of one has come to the
+# end, as no record here is as long as that.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # ENODEV and EOPNOTSUPP: a cgroup that is being removed, or a file that this cgroup doesn't support, such as
 # memory.pressure with PSI off.
@@ -49,7 +52,7 @@ def read(path: str, *, dir_fd: int | None = None, cap: int = CAP) -> bytes | Non
 
 
 def read_whole(path: str) -> bytes | None:
-    """The same for a file that one read gives whole, which those of sysfs and the memory controller's are."""
+    """The same for a file that is short as a rule, with one read where it is."""
     [text] = read_each([path])
     if isinstance(text, Refused):
         raise text
@@ -57,14 +60,14 @@ def read_whole(path: str) -> bytes | None:
 
 
 def read_each(paths: Iterable[str], dir_fd: int | None = None) -> list[bytes | Refused | None]:
-    """The same for several such files, in one loop because they are many. One that is refused costs itself."""
+    """The same for several short files, in one loop because they are many. One that is refused costs itself."""
     texts: list[bytes | Refused | None] = []
     for path in paths:
         try:
             fd = os.open(path, _FLAGS, dir_fd=dir_fd)
             try:
                 text = os.read(fd, _CHUNK)
-                texts.append(text if len(text) < _CHUNK else text + _all(fd, CAP))
+                texts.append(text if len(text) < _SHORT else text + _all(fd, CAP))
             finally:
                 os.close(fd)
         except OSError as error:

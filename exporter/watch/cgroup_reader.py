@@ -68,6 +68,7 @@ class Reader:
         ]
         self._limits: dict[str, Number] = {}
         self._processes: dict[str, int] = {}
+        self._hugetlb_above: dict[str, bool] = {}
         self._takers = _takers(self._version)
 
     def largest(self, paths: dict[str, Pairs], most: int) -> list[str]:
@@ -96,19 +97,18 @@ class Reader:
         around: list[tuple[Metric, Number, str]] = []
         try:
             about = os.fstat(fd)
-            texts = read_each(self._takers, fd)
-            try:
-                procs = read("cgroup.procs", dir_fd=fd) or b""
-                below = 0 if about.st_nlink == 2 else sum(map(self._count, self._tree.children(path)))
-                around.append((catalog.PROCESSES, procs.count(b"\n") + below, ""))
-            except Refused as error:
-                failures.append(error.below(folder))
+            procs, *texts = read_each(["cgroup.procs", *self._takers], fd)
         finally:
             close(fd)
         try:
+            if isinstance(procs, Refused):
+                failures.append(procs.below(folder))
+            else:
+                below = 0 if about.st_nlink == 2 else sum(map(self._count, self._tree.children(path)))
+                around.append((catalog.PROCESSES, (procs or b"").count(b"\n") + below, ""))
             if self._version is catalog.V2:
                 around.append((catalog.EFFECTIVE_LIMIT, self._effective(path), ""))
-            if self._hugetlb and exists(f"{self._hierarchy.hugetlb}{path}"):
+            if self._hugetlb and self._has_hugetlb(path):
                 for file, metric, size in self._hugetlb:
                     held = self._number(f"{self._hierarchy.hugetlb}{path}/{file}")
                     if held is not None:
@@ -140,6 +140,13 @@ class Reader:
         text = read_whole(path)
         return None if text is None else _limit(self._version, text, path)
 
+    def _has_hugetlb(self, path: str) -> bool:
+        """Whether the cgroup is in the hierarchy of huge pages too, in which most of version 1 are not."""
+        above = path.rpartition("/")[0]
+        if above not in self._hugetlb_above:
+            self._hugetlb_above[above] = exists(f"{self._hierarchy.hugetlb}{above}")
+        return self._hugetlb_above[above] and exists(f"{self._hierarchy.hugetlb}{path}")
+
     def _effective(self, path: str) -> Number:
         """The smallest memory.max from here up. The host's root has none, that of a container's own tree has."""
         if path not in self._limits:
@@ -166,15 +173,16 @@ def _limit(version: Version, text: bytes, path: str) -> Number:
     return math.inf if value >= V1_UNLIMITED and version is catalog.V1 else value
 
 
-def _value(version: Version, metric: Metric, reading: Reading, text: bytes, file: str) -> None:
+def _value(version: Version, series: Series, reading: Reading, text: bytes, file: str) -> None:
     value = _limit(version, text, file)
-    reading.gauge(metric, value)
+    reading.gauges.append(series)
+    reading.values.append(value)
     if file == version.usage:
         reading.usage = value
 
 
 def _stat(version: Version, reading: Reading, text: bytes, file: str) -> None:
-    keys, values = columns_of_pairs(text, file)
+    keys, values = columns_of_pairs(text[max(text.find(version.stat_from), 0) :], file)
     plan = _plan(keys, version)
     reading.gauges += plan.gauges
     reading.values += plan.values_of(values)
@@ -212,7 +220,7 @@ def _pressure(reading: Reading, text: bytes, file: str) -> None:
 def _takers(version: Version) -> dict[str, Callable[[Reading, bytes, str], None]]:
     """The files that are read of a cgroup."""
     takers: dict[str, Callable[[Reading, bytes, str], None]] = {
-        file: partial(_value, version, metric) for file, metric in version.values.items()
+        file: partial(_value, version, (metric, "")) for file, metric in version.values.items()
     }
     takers["memory.stat"] = partial(_stat, version)
     if version is catalog.V1:

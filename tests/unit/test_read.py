@@ -27,7 +27,7 @@ from exporter.kernel.read import (
     size,
 )
 
-LENGTHS = [0, 1, 8191, 8192, 8193, 100_000]
+LENGTHS = [0, 1, 2047, 2048, 8191, 8192, 8193, 100_000]
 
 
 @pytest.mark.parametrize("length", LENGTHS)
