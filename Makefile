@@ -116,6 +116,11 @@ fuzz: $(VENV)/installed ## fuzz the parsers and the configuration, MINUTES=10 ea
 faults: $(VENV)/installed ## the tests of faults in full: every byte, every repetition
 	VMEM_TESTS_FULL=1 $(BIN)/python -m pytest -v tests/faults $(ARGS)
 
+.PHONY: hostile
+hostile: SECONDS ?= 60
+hostile: $(VENV)/installed ## hostile web clients all at once for SECONDS=60, and a scrape over TLS beside them
+	PYTHONPATH=tests $(BIN)/python -m web.hostile $(SECONDS)
+
 .PHONY: soak
 soak: MINUTES ?= 60
 soak: $(VENV)/installed ## two Prometheus, churn, reloads and a faulty client for MINUTES=60, as root

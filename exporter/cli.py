@@ -93,6 +93,15 @@ def command_line(arguments: Sequence[str]) -> argparse.ArgumentParser:
     add(
         "--web.telemetry-path", dest="telemetry_path", metavar="PATH", default="/metrics", help="(default: %(default)s)"
     )
+    add("--web.config.file", dest="web_config", metavar="FILE", help="TLS and passwords (default: neither)")
+    add(
+        "--web.max-requests",
+        dest="max_requests",
+        metavar="N",
+        type=_whole,
+        default=40,
+        help="requests worked on at a time, 0 for any number; those beyond get 503 (default: %(default)s)",
+    )
     add("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload")
     add(
         "--oom-score-adj",

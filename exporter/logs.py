@@ -38,5 +38,5 @@ def set_up(level: str, format: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Line(format == "json"))
     logging.basicConfig(level={"warn": "WARNING"}.get(level, level.upper()), handlers=[handler], force=True)
-    # What the server says of a client's broken request is the client's business.
-    logging.getLogger("waitress").setLevel(logging.ERROR)
+    # What asyncio says of a client's broken connection is the client's business.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import logging
 import os
@@ -12,18 +11,16 @@ import signal
 import sys
 from contextlib import suppress
 
-from exporter import __version__, survival
+from exporter import __version__, heap, survival
 from exporter.cli import DEFAULT_ADDRESS
 from exporter.errors import ConfigError, UsageError
-
-_M_ARENA_MAX = -8
-"""Of <malloc.h>."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal says otherwise. Raises ConfigError and UsageError before it serves."""
     from exporter import logs
     from exporter.service import build
+    from exporter.web.access import Access
     from exporter.web.app import App
     from exporter.web.pages import Pages
     from exporter.web.server import Server
@@ -32,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     log = logging.getLogger(__name__)
     if not options.telemetry_path.startswith("/"):
         raise UsageError(f"--web.telemetry-path: found {options.telemetry_path!r}, expected a path that starts with /")
-    _one_arena()
+    heap.one()
     _all_descriptors()
     if options.oom_score_adj is not None:
         survival.set_oom_score_adj(options.oom_score_adj)
@@ -44,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     service = build(options)
     addresses = options.listen or [DEFAULT_ADDRESS]
     app = App(service, options.telemetry_path, Pages(service, options).paths, lifecycle=options.lifecycle)
-    server = Server(app, addresses)
+    server = Server(app, addresses, Access(options.web_config), options.max_requests)
     log.info("vmem-exporter %s watches %s", __version__, service.config.summary)
     for address in addresses:
         shown = f"localhost{address}" if address.startswith(":") else address
@@ -73,16 +70,6 @@ def run(options: argparse.Namespace) -> int:
     logging.shutdown()
     sys.stdout.flush()
     os._exit(0)
-
-
-def _one_arena() -> None:
-    """Have all threads allocate from one heap, where the C library is glibc.
-
-    Otherwise each of its threads has a heap of its own, which keeps what the largest scrape needed: 3.5 MiB at 5,000
-    processes, and 4 % of the CPU for giving memory back and asking for it again.
-    """
-    with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _all_descriptors() -> None:

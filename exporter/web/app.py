@@ -1,21 +1,17 @@
-"""The WSGI application: /metrics, a landing page, health, readiness and reload."""
+"""What is answered at which path: /metrics, health, readiness, reload, and the pages for people."""
 
 from __future__ import annotations
 
 import gzip
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from collections.abc import Callable, Hashable, Mapping
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from exporter.errors import ConfigError, Unavailable, UsageError
 from exporter.service import SCRAPE_TIMEOUT, Service
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+from exporter.web.http import Answer, Request, plain
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +24,14 @@ SHORTEST, LONGEST = 5.0, 30.0
 A client that wants its answer at once would cost another, who shares the collection, what isn't read by then.
 """
 
-LIFECYCLE = "/-/reload"
+RELOAD = "/-/reload"
 
-_Answer = tuple[str, list[tuple[str, str]], bytes]
-Page = Callable[["WSGIEnvironment"], _Answer]
+Page = Callable[[Request], Answer]
 
-
-def plain(status: str, text: str, *headers: tuple[str, str]) -> _Answer:
-    """An answer of one line."""
-    return status, [("Content-Type", "text/plain; charset=utf-8"), *headers], f"{text}\n".encode()
+HEALTH = {
+    "/-/healthy": plain("200 OK", "vmem-exporter is healthy."),
+    "/-/ready": plain("200 OK", "vmem-exporter is ready."),
+}
 
 
 def scrape_timeout(header: str) -> float:
@@ -56,59 +51,59 @@ class App:
         """`pages` are those for people."""
         self._service = service
         self._telemetry_path = telemetry_path
-        self._pages: dict[str, Page] = {
-            **pages,
-            "/-/healthy": lambda _: plain("200 OK", "vmem-exporter is healthy."),
-            "/-/ready": lambda _: plain("200 OK", "vmem-exporter is ready."),
-            telemetry_path: self._metrics,
-        }
+        self._pages = {**pages, telemetry_path: self._metrics}
         self._lifecycle = lifecycle
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        method = environ["REQUEST_METHOD"]
-        try:
-            status, headers, body = self._answer(method, environ)
-        except (MemoryError, Unavailable) as error:
-            status, headers, body = plain("503 Service Unavailable", str(error) or "no memory")
-        except Exception:
-            log.exception("a request failed: this is a bug")
-            status, headers, body = plain("500 Internal Server Error", "internal error, see the log")
-        headers += [("Content-Length", str(len(body))), ("X-Content-Type-Options", "nosniff")]
-        start_response(status, headers)
-        return [] if method == "HEAD" else [body]
-
-    def _answer(self, method: str, environ: WSGIEnvironment) -> _Answer:
-        path = environ.get("PATH_INFO", "")
-        if path == LIFECYCLE:
-            return self._reload(method)
-        if path not in self._pages:
+    def at_once(self, request: Request) -> Answer | None:
+        """The answer where there is nothing to work for it, None where `answer` is to be asked."""
+        path, method = request.path, request.method
+        if path == RELOAD:
+            if not self._lifecycle:
+                return plain("403 Forbidden", "reloading over HTTP is off; --web.enable-lifecycle turns it on")
+            if method not in ("POST", "PUT"):
+                return plain("405 Method Not Allowed", "only POST and PUT", ("Allow", "POST, PUT"))
+            return None
+        if path not in self._pages and path not in HEALTH:
             return plain("404 Not Found", "not found")
         if method not in ("GET", "HEAD"):
             return plain("405 Method Not Allowed", "only GET and HEAD", ("Allow", "GET, HEAD"))
-        return self._pages[path](environ)
+        return HEALTH.get(path)
 
-    def _reload(self, method: str) -> _Answer:
-        if not self._lifecycle:
-            return plain("403 Forbidden", "reloading over HTTP is off; --web.enable-lifecycle turns it on")
-        if method not in ("POST", "PUT"):
-            return plain("405 Method Not Allowed", "only POST and PUT", ("Allow", "POST, PUT"))
+    def same(self, request: Request) -> Hashable | None:
+        """Requests of one key get one answer, where they wait for it at the same time. None: each has its own."""
+        if request.path != self._telemetry_path:
+            return None
+        headers = request.headers
+        return request.query, headers.get("accept", ""), gzip_accepted(headers.get("accept-encoding", ""))
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request that takes work. It takes its time, and never raises."""
+        try:
+            return self._reload() if request.path == RELOAD else self._pages[request.path](request)
+        except (MemoryError, Unavailable) as error:
+            return plain("503 Service Unavailable", str(error) or "no memory")
+        except Exception:
+            log.exception("a request failed: this is a bug")
+            return plain("500 Internal Server Error", "internal error, see the log")
+
+    def _reload(self) -> Answer:
         try:
             self._service.reload()
         except ConfigError as error:
             return plain("500 Internal Server Error", f"reload failed:\n{error}")
         return plain("200 OK", "reloaded")
 
-    def _metrics(self, environ: WSGIEnvironment) -> _Answer:
-        only = parse_qs(environ.get("QUERY_STRING", "")).get("collect[]", [])
-        _, content_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
+    def _metrics(self, request: Request) -> Answer:
+        _, content_type = choose_encoder(request.headers.get("accept", ""))
         openmetrics = content_type.startswith("application/openmetrics-text")
-        timeout = scrape_timeout(environ.get("HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS", ""))
+        timeout = scrape_timeout(request.headers.get("x-prometheus-scrape-timeout-seconds", ""))
         try:
-            body = self._service.page(only, timeout=timeout, openmetrics=openmetrics).encode()
+            page = self._service.page(request.asked("collect[]"), timeout=timeout, openmetrics=openmetrics)
         except UsageError as error:
             return plain("400 Bad Request", str(error))
+        body = page.encode()
         headers = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")]
-        if gzip_accepted(environ.get("HTTP_ACCEPT_ENCODING", "")):
+        if gzip_accepted(request.headers.get("accept-encoding", "")):
             body = gzip.compress(body, GZIP_LEVEL)
             headers.append(("Content-Encoding", "gzip"))
-        return "200 OK", headers, body
+        return Answer("200 OK", tuple(headers), body)

@@ -12,22 +12,19 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 from exporter import __version__
 from exporter.catalog import METRICS
 from exporter.service import Service
+from exporter.web.http import Answer, Request
 
 if TYPE_CHECKING:
     import argparse
 
-    from _typeshed.wsgi import WSGIEnvironment
     from jinja2 import Environment
 
     from exporter.watch.groups import Key
     from exporter.web.overview import Samples
-
-Answer = tuple[str, list[tuple[str, str]], bytes]
 
 HOME, CONFIG, DOCS = "/", "/config", "/docs"
 
@@ -42,29 +39,29 @@ class Pages:
         self._options = options
 
     @property
-    def paths(self) -> dict[str, Callable[[WSGIEnvironment], Answer]]:
+    def paths(self) -> dict[str, Callable[[Request], Answer]]:
         """What answers at which path."""
         return {HOME: self._overview, CONFIG: self._configuration, DOCS: self._docs}
 
-    def _overview(self, environ: WSGIEnvironment) -> Answer:
+    def _overview(self, request: Request) -> Answer:
         from exporter.web import overview
 
         told, problem = self._samples.newest(self._service.config)
-        found = overview.view(told, problem, all=bool(_asked(environ, "all")))
+        found = overview.view(told, problem, all=bool(_asked(request, "all")))
         return self._page("home.html", HOME, found, self._samples.unread)
 
-    def _configuration(self, environ: WSGIEnvironment) -> Answer:
+    def _configuration(self, request: Request) -> Answer:
         from exporter.web import configuration
 
         config, options = self._service.config, self._options
-        pid = _asked(environ, "pid")
+        pid = _asked(request, "pid")
         everyone = self._service.processes()
         found = configuration.of_processes(config, everyone)
         found |= configuration.of_cgroups(config, options.procfs, options.cgroupfs)
         found |= configuration.of_process(config, options.procfs, pid, everyone)
         return self._page("config.html", CONFIG, found)
 
-    def _docs(self, _: WSGIEnvironment) -> Answer:
+    def _docs(self, _: Request) -> Answer:
         return self._page("docs.html", DOCS, {"metrics": METRICS.values()})
 
     def _page(
@@ -92,7 +89,7 @@ class Pages:
             collectors=[(name, *_state(text)) for name, text in service.states.items()],
             **found,
         )
-        return "200 OK", list(self._headers), text.encode()
+        return Answer("200 OK", self._headers, text.encode())
 
     @cached_property
     def _samples(self) -> Samples:
@@ -131,9 +128,9 @@ class Pages:
         )
 
 
-def _asked(environ: WSGIEnvironment, name: str) -> str:
+def _asked(request: Request, name: str) -> str:
     """The last value of a parameter, empty without one."""
-    return parse_qs(str(environ.get("QUERY_STRING", "")), errors="replace").get(name, [""])[-1].strip()
+    return (request.asked(name) or [""])[-1].strip()
 
 
 def _state(unread: str | None) -> tuple[str, str]:

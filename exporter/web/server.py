@@ -1,64 +1,184 @@
-"""The HTTP server: waitress, which reads requests in one thread and answers them in a bounded few.
+"""The HTTP server: asyncio has the connections and TLS, h11 reads requests; a few threads answer them.
 
-A client that sends its request slowly, or never ends it, holds a connection and no thread.
+A client costs a connection and no thread until its request is whole. What it may hold is bounded: its request must be
+whole, and its answer taken, within DEADLINE; where connections or unsent bytes are too many, the client that has been
+waited for longest loses its connection.
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
+import os
 import re
+import resource
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
-from waitress.server import create_server
-
+from exporter import heap
 from exporter.errors import UsageError
+from exporter.web.access import Access
 from exporter.web.app import App
+from exporter.web.connection import Connection
+from exporter.web.http import Answer, Request, plain
+
+log = logging.getLogger(__name__)
 
 THREADS = 4
 CONNECTIONS = 512
-IDLE_SECONDS = 10
-"""After this time without progress a connection is closed."""
+"""At the most; an eighth of the file descriptors where that is less."""
+
+CROWD = 32
+"""Connections that are more than Prometheus and a few people have."""
+
+UNSENT_BYTES = 16 << 20
+"""Answers that clients have asked for and do not take, of all connections together."""
+
+BACKLOG = 512
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.%\w]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
 
 
-def listen_address(text: str) -> str:
-    """`:PORT`, `HOST:PORT` or `[IPV6]:PORT` as the server wants it. Raises UsageError."""
+def listen_address(text: str) -> tuple[str | None, int]:
+    """Host, None for any, and port of `:PORT`, `HOST:PORT` or `[IPV6]:PORT`. Raises UsageError."""
     found = _ADDRESS.fullmatch(text)
     if found is None or int(found["port"]) > 65535:
         raise UsageError(f"--web.listen-address: found {text!r}, expected :PORT, HOST:PORT or [IPV6]:PORT")
-    return f"{found['host'] or '*'}:{found['port']}"
+    return found["host"].strip("[]") or None, int(found["port"])
 
 
 class Server:
     """A server that listens from the start, and serves in a thread of its own from `start` on."""
 
-    def __init__(self, app: App, addresses: Sequence[str]) -> None:
-        """Raises UsageError where an address can't be listened at."""
+    def __init__(self, app: App, addresses: Sequence[str], access: Access, max_requests: int) -> None:
+        """Requests that are worked on at a time are at most `max_requests`, 0 for any number.
+
+        Raises UsageError where an address can't be listened at.
+        """
+        self.app, self.access = app, access
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = CONNECTIONS if soft < 0 else max(8, min(CONNECTIONS, soft // 8))
+        self._max_requests = max_requests
+        self._connections: set[Connection] = set()
+        self._shared: dict[Hashable, asyncio.Future[Answer]] = {}
+        self._working = self._peak = self._gone = 0
+        self._workers = ThreadPoolExecutor(THREADS, "answer")
+        # Passwords are slow to compare: with a thread of their own they hold up nobody whose password is known.
+        self._passwords = ThreadPoolExecutor(1, "password")
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_log)
+        self._tasks: set[asyncio.Future[None]] = set()
+        self._listeners = [self._listen(address) for address in addresses]
+
+    def _listen(self, address: str) -> asyncio.Server:
+        host, port = listen_address(address)
+        make = self._loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
         try:
-            self._server = create_server(
-                app,
-                listen=" ".join(map(listen_address, addresses)),
-                threads=THREADS,
-                connection_limit=CONNECTIONS,
-                channel_timeout=IDLE_SECONDS,
-                cleanup_interval=IDLE_SECONDS // 2,
-                max_request_header_size=16384,
-                max_request_body_size=65536,
-                asyncore_use_poll=True,
-                ident=None,
-            )
-        except (OSError, ValueError) as error:
-            text = getattr(error, "strerror", None) or error
-            raise UsageError(f"--web.listen-address: cannot listen at {' '.join(addresses)}: {text}") from None
+            return self._loop.run_until_complete(make)
+        except OSError as error:
+            text = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+            raise UsageError(f"--web.listen-address: cannot listen at {address}: {text}") from None
 
     def start(self, on_end: Callable[[], None]) -> None:
         """Serve until the process ends; `on_end` is called if serving ends before."""
 
         def run() -> None:
             try:
-                self._server.run()
+                self._loop.create_task(self._follow())
+                self._loop.run_forever()
             finally:
                 on_end()
 
         threading.Thread(target=run, name="http", daemon=True).start()
+
+    async def _follow(self) -> None:
+        """Keep up with the files that say who may read."""
+        while True:
+            await asyncio.sleep(1)
+            await self._loop.run_in_executor(self._workers, self.access.refresh)
+            if self._peak > CROWD >= len(self._connections):
+                # What the crowd took is free in pieces, which the C library keeps unless it is asked.
+                self._peak = 0
+                heap.trim()
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Have the loop do it. It holds its tasks weakly."""
+        task = asyncio.ensure_future(work, loop=self._loop)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def joined(self, connection: Connection) -> None:
+        """Make room for one more."""
+        self._connections.add(connection)
+        self._peak = max(self._peak, len(self._connections))
+        if len(self._connections) > self._most:
+            self._drop()
+
+    def left(self, connection: Connection) -> None:
+        """One less."""
+        self._connections.discard(connection)
+        self._gone += 1
+        if self._gone % CROWD == 0:
+            # Each connection is a cycle of asyncio's, with its TLS, and otherwise cycles are looked for seldom.
+            gc.collect()
+
+    def filled(self) -> None:
+        """An answer waits for its client to take it: make room where too much waits."""
+        while sum(connection.unsent for connection in self._connections) > UNSENT_BYTES and self._drop():
+            pass
+
+    def _drop(self) -> bool:
+        """Let the connection go whose client has been waited for longest, but none that is being worked for."""
+        longest = min((c for c in self._connections if c.since is not None), key=lambda c: c.since or 0, default=None)
+        if longest is not None:
+            longest.abort()
+        return longest is not None
+
+    async def answer(self, request: Request) -> Answer:
+        """The answer to a request, from whoever asks."""
+        refused = await self._refused(request)
+        if refused is not None:
+            return refused
+        done = self.app.at_once(request)
+        if done is not None:
+            return done
+        key = self.app.same(request)
+        if key is not None and key in self._shared:
+            return await asyncio.shield(self._shared[key])
+        if 0 < self._max_requests <= self._working:
+            return plain("503 Service Unavailable", f"limit of concurrent requests reached ({self._max_requests})")
+        self._working += 1
+        future = self._loop.run_in_executor(self._workers, self.app.answer, request)
+        future.add_done_callback(lambda _: self._worked(key))
+        if key is not None:
+            self._shared[key] = future
+        return await asyncio.shield(future)
+
+    def _worked(self, key: Hashable | None) -> None:
+        self._working -= 1
+        if key is not None:
+            del self._shared[key]
+
+    async def _refused(self, request: Request) -> Answer | None:
+        access = self.access
+        if not access.allows_one_more():
+            return plain("429 Too Many Requests", "more requests than rate_limit allows")
+        given = request.headers.get("authorization", "")
+        known = access.known(given)
+        if known is None:
+            known = await self._loop.run_in_executor(self._passwords, access.check, given)
+        if known:
+            return None
+        return plain("401 Unauthorized", "user and password, please", ("WWW-Authenticate", "Basic"))
+
+
+def _log(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """What goes wrong with one connection is the client's doing, or a bug."""
+    error = context.get("exception")
+    if error is None or isinstance(error, OSError):
+        log.debug("%s: %s", context.get("message"), error)
+    else:
+        log.error("%s: this is a bug", context.get("message"), exc_info=cast(Exception, error))

@@ -136,7 +136,7 @@ def test_the_image_holds_the_locked_versions_and_the_wheel_alone(image: Path) ->
     assert installed == {name: version for name, version in locked.items() if name in installed}
     assert (image / "share/man/man1/vmem-exporter.1").exists()
     # What only another system needs is locked as well, and not installed.
-    assert {"jinja2", "prometheus-client", "psutil", "pyyaml", "rich", "waitress"} <= set(installed)
+    assert {"bcrypt", "h11", "jinja2", "prometheus-client", "psutil", "pyyaml", "rich"} <= set(installed)
 
 
 def test_the_image_serves_as_its_user_without_any_right_and_tells_of_its_health(image: Path) -> None:

@@ -6,14 +6,13 @@ import re
 from argparse import Namespace
 from dataclasses import dataclass
 from html import unescape
-from io import BytesIO
 from pathlib import Path
-from wsgiref.util import setup_testing_defaults
 
 from unit.tree import Tree
 
 from exporter.service import Service, build
 from exporter.web.app import App
+from exporter.web.http import Request
 from exporter.web.pages import Pages
 
 
@@ -50,13 +49,9 @@ class Site:
         self._app = App(self.service, telemetry_path, Pages(self.service, options).paths, lifecycle=False)
 
     def get(self, path: str, query: str = "") -> Answer:
-        environ: dict[str, object] = {"PATH_INFO": path, "QUERY_STRING": query}
-        setup_testing_defaults(environ)
-        environ["wsgi.input"] = BytesIO()
-        told: list[tuple[str, list[tuple[str, str]]]] = []
-        body = b"".join(self._app(environ, lambda status, headers, *_: told.append((status, headers))))  # type: ignore[arg-type, return-value]
-        [(status, headers)] = told
-        return Answer(status, dict(headers), body.decode())
+        request = Request("GET", path, query, {})
+        answer = self._app.at_once(request) or self._app.answer(request)
+        return Answer(answer.status, dict(answer.headers), answer.body.decode())
 
 
 def cgroup(tree: Tree, path: str, usage: int, limit: int) -> None:

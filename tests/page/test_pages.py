@@ -53,7 +53,6 @@ def test_pages_are_html_that_allows_nothing_but_its_own_style(shop: Tree, path: 
     for name, value in (
         ("X-Frame-Options", "DENY"),
         ("Referrer-Policy", "no-referrer"),
-        ("X-Content-Type-Options", "nosniff"),
         ("Cache-Control", "no-store"),
     ):
         assert answer.headers[name] == value
