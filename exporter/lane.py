@@ -22,6 +22,9 @@ class Stuck(Exception):
     """A call that has not come back in time."""
 
 
+MOST_STUCK = 4
+"""Calls of one lane that may be stuck at a time."""
+
 STUCK: Final = Stuck("did not come back in time")
 
 Job = tuple[Hashable, Callable[[], object]]
@@ -83,12 +86,17 @@ class Lane:
     At most `threads` of the jobs may be stuck at a time, and no more threads are there than that.
     """
 
-    def __init__(self, name: str, threads: int = 4) -> None:
+    def __init__(self, name: str, threads: int = MOST_STUCK) -> None:
         self._name = name
         self._threads = threads
         self._stuck: set[Hashable] = set()
         self._lock = threading.Lock()
         self._batches: _Batches | None = None
+
+    @property
+    def stuck(self) -> int:
+        """How many calls have not come back by now."""
+        return len(self._stuck)
 
     def run(
         self, jobs: Sequence[Job], *, patience: float, budget: float = float("inf")

@@ -186,6 +186,7 @@ class Service:
             success = self._judge(f"collector {collector.name}", outcome, found)
             page.add(itself.COLLECTOR_DURATION, labels, time.monotonic() - start)
             page.add(itself.COLLECTOR_SUCCESS, labels, int(success))
+            page.add(itself.COLLECTOR_STUCK, labels, collector.stuck + isinstance(outcome, Stuck))
             if outcome is None:
                 families += found.families
         return families + page.families

@@ -21,6 +21,11 @@ COLLECTOR_SUCCESS = gauge(
     "Whether a collector read all it should; where it is 0 the log says what it could not.",
     "collector",
 )
+COLLECTOR_STUCK = gauge(
+    "vmem_scrape_collector_stuck_readings",
+    "Readings of a collector that have not come back from the kernel: each holds a thread, and isn't made again.",
+    "collector",
+)
 
 # The client library's own names and words, which dashboards of every exporter's health are written against.
 OPEN_FDS = gauge("process_open_fds", "Number of open file descriptors.")

@@ -19,10 +19,15 @@ MOST_KEPT_OPEN = 6000
 
 
 class Collector(Protocol):
-    """Fills a page. What it raises costs the page; what it notes in `page.failures` costs the samples concerned."""
+    """Fills a page. What it raises costs the page; what it notes in `page.failures` costs the samples concerned.
+
+    `stuck` says how many of its readings have not come back from the kernel.
+    """
 
     @property
     def name(self) -> str: ...
+    @property
+    def stuck(self) -> int: ...
     def collect(self, page: Page, config: Config) -> None: ...
 
 

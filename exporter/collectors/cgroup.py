@@ -14,8 +14,8 @@ from exporter.catalog.declare import Metric, Number, Pairs, label_text
 from exporter.collectors.page import Page
 from exporter.config import CgroupEntry, Config
 from exporter.errors import ParseError, Refused
-from exporter.kernel.read import names
-from exporter.lane import Lane, Stuck
+from exporter.kernel.read import exists, names
+from exporter.lane import Job, Lane, Stuck
 from exporter.watch.cgroup_reader import PATIENCE, Reader, Reading
 from exporter.watch.cgroups import Hierarchy, Tree, find_hierarchy
 from exporter.watch.lives import Lives, Series
@@ -30,18 +30,24 @@ class CgroupCollector:
         self._procfs = procfs
         self._sysfs = sysfs
         self._cgroupfs = cgroupfs
-        self._lane = Lane("cgroup")
+        self._lane = Lane(self.name)
         self._lives = Lives()
         self._hierarchy: Hierarchy | None = None
         self._readings: dict[str, Reading] = {}
         self._rows: dict[tuple[str, str], _Row] = {}
         self._config: Config | None = None
 
+    @property
+    def stuck(self) -> int:
+        """Cgroups whose files have not come back."""
+        return self._lane.stuck
+
     def collect(self, page: Page, config: Config) -> None:
         """The families vmem_cgroup_. Raises NoHierarchy, ParseError or Refused where the tree can't be read at all."""
         if not config.cgroups:
             return
-        if self._hierarchy is None:
+        # It may be unmounted, and mounted again somewhere else.
+        if self._hierarchy is None or not exists(f"{self._hierarchy.root}/cgroup.procs"):
             self._hierarchy = find_hierarchy(self._procfs, self._cgroupfs)
         tree = Tree(self._hierarchy)
         sizes = [size for name in names(f"{self._sysfs}/kernel/mm/hugepages") if (size := name.partition("-")[2])]
@@ -56,11 +62,18 @@ class CgroupCollector:
             shown.append((entry, {path: found[path] for path in kept}))
         wanted = dict.fromkeys(path for _, found in shown for path in found)
         readings: dict[str, Reading] = {}
-        for key, outcome in self._lane.run([(path, reader.job(path)) for path in wanted], patience=PATIENCE):
+        patience = page.patience(PATIENCE)
+        jobs: list[Job] = [(path, reader.job(path)) for path in wanted]
+        outcomes = self._lane.run(jobs, patience=patience, budget=page.time_left - patience)
+        if len(outcomes) < len(jobs):
+            page.failures.append(Stuck(f"no time to read {len(jobs) - len(outcomes)} of {len(jobs)} cgroups"))
+        for key, outcome in outcomes:
             if isinstance(outcome, Reading):
                 readings[cast(str, key)] = outcome
                 page.failures += outcome.failures
-            elif isinstance(outcome, Stuck | ParseError | Refused):
+            elif isinstance(outcome, Stuck):
+                page.failures.append(Stuck(f"{self._hierarchy.folder(cast(str, key))}: {outcome}"))
+            elif isinstance(outcome, ParseError | Refused):
                 page.failures.append(outcome)
             elif isinstance(outcome, Exception):
                 raise outcome

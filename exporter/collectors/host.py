@@ -1,11 +1,13 @@
 """The host: memory, swap, pressure, huge pages, and how the kernel is set.
 
-A source that this kernel lacks gives no sample; one that can't be read costs its own samples.
+A source that this kernel lacks gives no sample; one that can't be read costs its own samples, one that blocks those of
+its part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from exporter.catalog import host as catalog
@@ -18,8 +20,12 @@ from exporter.kernel.pressure import pressure
 from exporter.kernel.read import names, read
 from exporter.kernel.swaps import swaps
 from exporter.kernel.text import choice, number, numbers, pairs, switch
+from exporter.lane import Job, Lane, Stuck
 
 T = TypeVar("T")
+
+PATIENCE = 0.5
+"""Seconds that one part may take before it is left behind; all together take a few milliseconds."""
 
 
 class HostCollector:
@@ -30,17 +36,41 @@ class HostCollector:
     def __init__(self, procfs: str, sysfs: str) -> None:
         self._procfs = procfs
         self._sysfs = sysfs
+        self._lane = Lane(self.name)
+        self._parts: dict[str, Callable[[Page], None]] = {
+            "meminfo": self._meminfo,
+            "vmstat": self._vmstat,
+            "pressure": self._pressure,
+            "swaps": self._swaps,
+            "sysctls": self._sysctls,
+            "huge pages": self._huge_pages,
+            "transparent huge pages": self._transparent_huge_pages,
+            "nodes": self._nodes,
+            "ksm and zswap": self._merging_and_compression,
+        }
+
+    @property
+    def stuck(self) -> int:
+        """Parts that have not come back."""
+        return self._lane.stuck
 
     def collect(self, page: Page, config: Config) -> None:
         """The families vmem_host_, vmem_vm_, vmem_hugetlb_, vmem_thp_, vmem_node_, vmem_ksm_ and vmem_zswap_."""
-        self._memory(page)
-        self._swap_and_pressure(page)
-        for sysctl in catalog.SYSCTLS:
-            self._value(page, f"{self._procfs}/sys/vm/{sysctl.file}", sysctl.metric, sysctl.unit)
-        self._huge_pages(page)
-        self._transparent_huge_pages(page)
-        self._nodes(page)
-        self._merging_and_compression(page)
+        jobs: list[Job] = [(name, partial(self._part, read_part)) for name, read_part in self._parts.items()]
+        for name, outcome in self._lane.run(jobs, patience=page.patience(PATIENCE)):
+            if isinstance(outcome, Page):
+                page.merge(outcome)
+            elif isinstance(outcome, Stuck):
+                page.failures.append(Stuck(f"{name}: {outcome}"))
+            elif isinstance(outcome, Exception):
+                raise outcome
+
+    @staticmethod
+    def _part(read_part: Callable[[Page], None]) -> Page:
+        """A page of its own: one that is left behind may still be written to when the scrape is over."""
+        page = Page()
+        read_part(page)
+        return page
 
     def _parsed(self, page: Page, path: str, parser: Callable[[bytes, str], T]) -> T | None:
         """What a file says; None where it isn't there, or can't be read, which is noted."""
@@ -76,16 +106,24 @@ class HostCollector:
             if metric is not None:
                 page.add(metric, labels, source.unit(value))
 
-    def _memory(self, page: Page) -> None:
+    def _meminfo(self, page: Page) -> None:
         self._open(page, self._parsed(page, f"{self._procfs}/meminfo", pairs), catalog.MEMINFO)
+
+    def _vmstat(self, page: Page) -> None:
         self._open(page, self._parsed(page, f"{self._procfs}/vmstat", pairs), catalog.VMSTAT)
 
-    def _swap_and_pressure(self, page: Page) -> None:
+    def _sysctls(self, page: Page) -> None:
+        for sysctl in catalog.SYSCTLS:
+            self._value(page, f"{self._procfs}/sys/vm/{sysctl.file}", sysctl.metric, sysctl.unit)
+
+    def _pressure(self, page: Page) -> None:
         stalled = self._parsed(page, f"{self._procfs}/pressure/memory", pressure)
         for column in catalog.HOST_PRESSURE:
             value = stalled[column.index] if stalled else None
             if value is not None:
                 page.add(column.metric, column.show.fixed, column.key.unit(value))
+
+    def _swaps(self, page: Page) -> None:
         for swap in self._parsed(page, f"{self._procfs}/swaps", swaps) or ():
             labels = (("device", swap.device), ("kind", swap.kind))
             page.add(catalog.SWAP_SIZE, labels, KIB(swap.size))

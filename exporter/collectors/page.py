@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable
 
 from exporter.catalog.declare import METRICS, Family, Metric, Number
 from exporter.errors import VmemError
-from exporter.lane import Stuck
+from exporter.lane import MOST_STUCK, Stuck
 
 
 class Page:
@@ -29,6 +30,22 @@ class Page:
     def add(self, metric: Metric, labels: Iterable[tuple[str, str]], value: Number) -> None:
         """One sample more."""
         self.family(metric).samples.append((metric.series(labels), value))
+
+    def merge(self, part: Page) -> None:
+        """Add what another page has."""
+        self.failures += part.failures
+        for name, family in part._families.items():
+            if (known := self._families.setdefault(name, family)) is not family:
+                known.samples.extend(family.samples)
+
+    @property
+    def time_left(self) -> float:
+        """Seconds until the deadline."""
+        return max(self.deadline - time.monotonic(), 0.0)
+
+    def patience(self, most: float) -> float:
+        """Seconds to wait for one reading: after as many of them as may be stuck there is time left for the rest."""
+        return min(most, self.time_left / (MOST_STUCK + 1))
 
     @property
     def families(self) -> list[Family]:

@@ -18,7 +18,7 @@ from exporter.watch.delays import DelayReader
 from exporter.watch.groups import Group, Key
 from exporter.watch.namespace import Namespace
 from exporter.watch.process import Process
-from exporter.watch.processes import Processes
+from exporter.watch.processes import PATIENCE, Processes
 from exporter.watch.smaps import Smaps
 from exporter.watch.tally import Row, merge_given
 
@@ -66,6 +66,11 @@ class ProcessCollector:
         """The first error of each group and reason since the configuration is in force."""
         return dict(self._processes.unread)
 
+    @property
+    def stuck(self) -> int:
+        """Command lines and other names, and smaps_rollup files, that have not come back."""
+        return self._processes.stuck + self._smaps.stuck
+
     def collect(self, page: Page, config: Config) -> None:
         """The families vmem_process_ and vmem_pid_. Raises ParseError where the kernel's clocks can't be read.
 
@@ -76,7 +81,7 @@ class ProcessCollector:
             self._config = config
         path = f"{self._procfs}/stat"
         self._boot = boot_time(read(path) or b"", path)
-        self._processes.refresh()
+        self._processes.refresh(page.patience(PATIENCE))
         # What is read of a group is summed at once: the rows of all processes would take more memory than the rest.
         found = {group: self._read(group) for group in self._processes.groups}
         found |= {group: self._read(group) for group in self._processes.moved()}

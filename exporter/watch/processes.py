@@ -75,6 +75,7 @@ class Processes:
         self._namespace = namespace
         self._counts_of: Callable[[Row], Counts] = itemgetter(*counters)
         self._lane = Lane("identify")
+        self._patience = PATIENCE
         self._table: dict[str, Process] = {}
         self._no_pids: set[str] = set()
         self._unreadable: dict[str, float] = {}
@@ -108,8 +109,9 @@ class Processes:
         self._due = [(0.0, pid) for pid in self._table]
         self.unread.clear()
 
-    def refresh(self) -> None:
-        """Find what came and went, and who is who. Raises ParseError."""
+    def refresh(self, patience: float = PATIENCE) -> None:
+        """Find what came and went, and who is who, each in `patience` seconds. Raises ParseError."""
+        self._patience = patience
         path = f"{self._procfs}/uptime"
         now = uptime(read(path) or b"", path)
         self.refreshes += 1
@@ -300,7 +302,7 @@ class Processes:
         # A thousand at a time: what is asked about all processes at the first scrape would stay in the heap.
         for at in range(0, len(processes), 1000):
             jobs = [asked(process) for process in processes[at : at + 1000]]
-            for process, outcome in self._lane.run(jobs, patience=PATIENCE):
+            for process, outcome in self._lane.run(jobs, patience=self._patience):
                 assert isinstance(process, Process)
                 self._settle(process, outcome)
 
@@ -308,7 +310,9 @@ class Processes:
         answer = _Answer(None, NOWHERE, [])
         if isinstance(outcome, _Answer):
             answer = outcome
-        elif isinstance(outcome, Stuck | ParseError | Refused):
+        elif isinstance(outcome, Stuck):
+            self.error(process.group, Stuck(f"who {process} is: {outcome}"))
+        elif isinstance(outcome, ParseError | Refused):
             self.error(process.group, outcome)
         else:
             assert isinstance(outcome, Exception)
@@ -322,8 +326,9 @@ class Processes:
             self._leave(process)
         if process.group is None or not self._comm_alone:
             age = self._uptime - process.starttime / TICKS.divide
-            # The pid spreads out the looks at processes that were met together.
-            wait = 0.0 if age < YOUNG else min(age / 2, OLDEST_LOOK) * (1 - process.pid % 64 / 256)
+            # The pid spreads out the looks at processes that were met together. One that is stuck costs nothing.
+            soon = age < YOUNG or isinstance(outcome, Stuck)
+            wait = 0.0 if soon else min(age / 2, OLDEST_LOOK) * (1 - process.pid % 64 / 256)
             heapq.heappush(self._due, (self._uptime + wait, str(process.pid)))
 
     def _join(self, process: Process, group: Group) -> None:
@@ -359,6 +364,11 @@ class Processes:
     def everyone(self) -> list[Process]:
         """All of the table, by pid."""
         return sorted(self._table.values(), key=lambda process: process.pid)
+
+    @property
+    def stuck(self) -> int:
+        """Processes whose names have not come back."""
+        return self._lane.stuck
 
     @property
     def uptime(self) -> float:

@@ -15,7 +15,7 @@ from exporter.catalog.process import SmapsRollup
 from exporter.errors import ParseError, Refused
 from exporter.kernel.read import read
 from exporter.kernel.smaps_rollup import smaps_rollup
-from exporter.lane import STUCK, Job, Lane
+from exporter.lane import Job, Lane, Stuck
 from exporter.watch.process import Process
 from exporter.watch.processes import Processes
 
@@ -41,6 +41,11 @@ class Smaps:
         self._oldest_first = True
         self.readings: dict[Process, Reading] = {}
 
+    @property
+    def stuck(self) -> int:
+        """Files that have not come back."""
+        return self._lane.stuck
+
     def refresh(self, processes: Processes, wanted: dict[Process, int], deadline: float) -> None:
         """Make as many readings of these processes as the budget allows; `wanted` has VmRSS of each, in KiB.
 
@@ -54,7 +59,9 @@ class Smaps:
             assert isinstance(process, Process)
             if isinstance(outcome, SmapsRollup):
                 self.readings[process] = Reading(outcome, processes.uptime, wanted[process])
-            elif isinstance(outcome, ParseError | Refused) or outcome is STUCK:
+            elif isinstance(outcome, Stuck):
+                processes.error(process.group, Stuck(f"smaps_rollup of {process}: {outcome}"))
+            elif isinstance(outcome, ParseError | Refused):
                 processes.error(process.group, outcome)
             elif isinstance(outcome, Exception):
                 raise outcome

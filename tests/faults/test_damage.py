@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.faulty import KERNELS, Faulty, FaultyOs, watch_everything
+from faults.faulty import KEPT, KERNELS, Faulty, FaultyOs, watch_everything
 from support.needs import full
 from support.page import Page
 
@@ -50,10 +50,6 @@ def collector_of(kind: str) -> str:
     if kind.startswith("cgroup/"):
         return "cgroup"
     return "process" if kind.startswith(("proc/PID/", "proc/stat", "proc/uptime", "proc/loadavg")) else "host"
-
-
-KEPT = re.compile(r"vmem_(?:process|cgroup)_\w+_total\{")
-"""Counters that are the exporter's own sums. Those of the host are the kernel's, whatever it says."""
 
 
 GROUP = re.compile(r'[{,]group="[^"]*"')

@@ -19,9 +19,9 @@ class Exporter(Daemon):
 
     config: Path
 
-    def scrape(self, query: str = "") -> Page:
+    def scrape(self, query: str = "", **options: object) -> Page:
         """The samples of one scrape."""
-        answer = self.request(f"/metrics{query}")
+        answer = self.request(f"/metrics{query}", **options)
         assert answer.status_code == 200, answer.text
         return parsed(answer.text)
 

@@ -249,7 +249,7 @@ def test_a_cgroup_that_blocks_is_left_behind_and_the_others_are_shown(tmp_path: 
         tree.collector.collect(page, tree.config)
     finally:
         go_on.set()
-    assert [str(failure) for failure in page.failures] == ["did not come back in time"]
+    assert [str(failure) for failure in page.failures] == [f"{tree.root}/a: did not come back in time"]
     samples = {series for family in page.families for series, _ in family.samples}
     assert 'vmem_cgroup_usage_bytes{cgroup="/b",group="g"}' in samples
     assert 'vmem_cgroup_usage_bytes{cgroup="/a",group="g"}' not in samples

@@ -25,6 +25,8 @@ BAD = GOOD.replace("good", "bad")
 class Fake:
     """A collector that adds one sample and then does what the test wants."""
 
+    stuck = 0
+
     def __init__(self, name: str, label: str, act: Callable[[Page], object] = lambda page: None) -> None:
         self.name = name
         self.label = label
