@@ -33,6 +33,11 @@ from exporter.watch.glob import compile_glob
         ("[]", ["[]"], ["", "]"]),
         ("[a/b]", ["[a/b]"], ["a", "/", "b"]),
         ("[a", ["[a"], ["a"]),
+        ("/opt/****/java", ["/opt/java", "/opt/a/b/java"], ["/opt/ajava"]),
+        ("a***b", ["ab", "a/c/b"], ["ba"]),
+        ("[--0]", ["-", ".", "0"], ["1", "/"]),
+        ("[!--x]", ["!", "y"], ["-", "5", "x"]),
+        ("[+--]", ["+", ",", "-"], ["."]),
     ],
 )
 def test_what_a_glob_matches(pattern: str, matches: list[str], does_not: list[str]) -> None:
@@ -44,6 +49,11 @@ def test_what_a_glob_matches(pattern: str, matches: list[str], does_not: list[st
 @pytest.mark.parametrize("pattern", ["a[!b]c", "a[.-0]c", "a[!b-d]c"])
 def test_a_bracket_stays_within_one_level_too(pattern: str) -> None:
     assert compile_glob(pattern).fullmatch("a/c") is None
+
+
+def test_many_asterisks_take_no_time() -> None:
+    # As many ways to share out the text as there are to put sixty marks into it would never end.
+    assert compile_glob("/usr/" + "*" * 120 + "lib").fullmatch("/usr/" + "lib/" * 5000) is None
 
 
 @pytest.mark.parametrize("pattern", ["[z-a]", "x[9-0]y"])
