@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     config = load(options.config_file) if options.config_file else DEFAULT
     there = pids(options.procfs)
     wanted = there if options.pid is None else [pid for pid in there if str(pid) == options.pid]
-    subjects = why(options.procfs, wanted, config.processes, options.cgroupfs)
+    subjects = why(options.procfs, options.cgroupfs, wanted, config.processes)
     first = next(subjects, None)
     if first is None and options.pid is not None:
         expected = "the number of a process that is there and may be seen"

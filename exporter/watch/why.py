@@ -40,7 +40,7 @@ def pids(procfs: str) -> list[int]:
 
 
 def why(
-    procfs: str, wanted: Iterable[int], entries: tuple[ProcessEntry, ...], cgroupfs: str | None = None
+    procfs: str, cgroupfs: str | None, wanted: Iterable[int], entries: tuple[ProcessEntry, ...]
 ) -> Iterator[Subject]:
     """These processes in order, but for those that went meanwhile."""
     lane, namespace = Lane("why"), Namespace(procfs, cgroupfs)

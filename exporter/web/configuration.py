@@ -104,10 +104,12 @@ def _cgroups(entry: CgroupEntry, paths: Iterable[str]) -> Cgroups:
     return Cgroups(entry.name, entry.path or f"preset {entry.preset}", Some(path or "/" for path in paths))
 
 
-def of_process(config: Config, procfs: str, pid: str, everyone: Sequence[Process]) -> dict[str, Any]:
+def of_process(
+    config: Config, procfs: str, cgroupfs: str | None, pid: str, everyone: Sequence[Process]
+) -> dict[str, Any]:
     """One process: what each entry makes of it, and the group that it is in."""
     wanted = [number for number in pids(procfs) if str(number) == pid]
-    subject: Subject | None = next(why(procfs, wanted, config.processes), None)
+    subject: Subject | None = next(why(procfs, cgroupfs, wanted, config.processes), None)
     process = next((process for process in everyone if str(process.pid) == pid), None)
     group = process.group if process else None
     return {

@@ -58,7 +58,7 @@ class Pages:
         everyone = self._service.processes()
         found = configuration.of_processes(config, everyone)
         found |= configuration.of_cgroups(config, options.procfs, options.cgroupfs)
-        found |= configuration.of_process(config, options.procfs, pid, everyone)
+        found |= configuration.of_process(config, options.procfs, options.cgroupfs, pid, everyone)
         return self._page("config.html", CONFIG, found)
 
     def _docs(self, _: Request) -> Answer:

@@ -123,14 +123,14 @@ def test_without_entries_and_without_a_configuration(tree: Tree, capsys: pytest.
 def test_a_process_that_goes_meanwhile_is_left_out_and_a_bug_is_no_answer(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert [subject.pid for subject in why(tree.path, [7, 70, 8], ())] == [7, 8]
+    assert [subject.pid for subject in why(tree.path, None, [7, 70, 8], ())] == [7, 8]
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr("exporter.watch.why.verdicts", fail)
     with pytest.raises(ZeroDivisionError):
-        list(why(tree.path, [7], ()))
+        list(why(tree.path, None, [7], ()))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
