@@ -51,7 +51,7 @@ function _shtab_vmem_exporter_using
 end
 
 set -g _shtab_vmem_exporter_commands check-config convert explain init once test-match top
-set -g _shtab_vmem_exporter_opts_with_value --config.file --interval --iterations --log.format --log.level --oom-score-adj --path.cgroupfs --path.procfs --path.sysfs --pid --process.keep-open --web.listen-address --web.telemetry-path -n
+set -g _shtab_vmem_exporter_opts_with_value --config.file --interval --iterations --log.format --log.level --oom-score-adj --path.cgroupfs --path.procfs --path.sysfs --pid --process.keep-open --web.config.file --web.listen-address --web.max-requests --web.telemetry-path -n
 
 complete -c vmem-exporter -e
 complete -c vmem-exporter -f
@@ -67,6 +67,8 @@ complete -c vmem-exporter -n _shtab_vmem_exporter_using -l log.format -xka "logf
 complete -c vmem-exporter -n _shtab_vmem_exporter_using -l version -d 'show program'"'"'s version number and exit'
 complete -c vmem-exporter -n _shtab_vmem_exporter_using -l web.listen-address -x -d 'where to serve, may be given again (default: :10987)'
 complete -c vmem-exporter -n _shtab_vmem_exporter_using -l web.telemetry-path -x -d '(default: /metrics)'
+complete -c vmem-exporter -n _shtab_vmem_exporter_using -l web.config.file -xka "(__fish_complete_path (string replace -r '^--[^=]+=' '' -- (commandline -ct)))" -d 'TLS and passwords (default: neither)'
+complete -c vmem-exporter -n _shtab_vmem_exporter_using -l web.max-requests -x -d 'requests worked on at a time, 0 for any number; those beyond get 503 (default: 40)'
 complete -c vmem-exporter -n _shtab_vmem_exporter_using -l web.enable-lifecycle -d 'allow POST /-/reload'
 complete -c vmem-exporter -n _shtab_vmem_exporter_using -l oom-score-adj -x -d 'how soon the OOM killer takes the exporter, from -1000 (never) to 1000 (default: as it was started)'
 complete -c vmem-exporter -n _shtab_vmem_exporter_using -l lock-memory -d 'keep all of its memory in RAM (mlockall)'
