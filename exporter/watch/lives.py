@@ -12,13 +12,15 @@ Series = tuple[Metric, str]
 
 
 class _Life:
-    __slots__ = ("base", "counts", "inode", "series")
+    __slots__ = ("away", "base", "counts", "inode", "series")
 
     def __init__(self, inode: int) -> None:
         self.inode = inode
         self.series: list[Series] = []
         self.counts: list[Number] = []
         self.base: dict[Series, Number] = {}
+        self.away: dict[Series, Number] = {}
+        """The last counts of series that could not be read since."""
 
 
 class Lives:
@@ -38,8 +40,12 @@ class Lives:
         self._lives.move_to_end(name)
         if inode != life.inode or series != life.series or any(map(lt, counts, life.counts)):
             now: dict[Series, Number] = dict(zip(series, counts, strict=True)) if inode == life.inode else {}
-            for key, had in zip(life.series, life.counts, strict=True):
-                if now.get(key, 0) < had:
+            before = life.away | dict(zip(life.series, life.counts, strict=True))
+            life.away = {}
+            for key, had in before.items():
+                if inode == life.inode and key not in now:
+                    life.away[key] = had
+                elif now.get(key, 0) < had:
                     life.base[key] = life.base.get(key, 0) + had - now.get(key, 0)
         life.inode, life.series, life.counts = inode, series, counts
         if not life.base:

@@ -10,6 +10,7 @@ import errno
 import heapq
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from operator import itemgetter, lt
 from typing import NamedTuple
@@ -84,7 +85,7 @@ class Processes:
         """How often it was brought up to date: what `Process.first` counts."""
         self._uptime = 0.0
         self._changed: dict[Process, None] = {}
-        self._gone: list[str] = []
+        self._gone: set[str] = set()
         self._last_uptime = 0.0
         self._last_pid = 0
         self._keep_open = keep_open
@@ -147,7 +148,10 @@ class Processes:
         It gives them out in order, and /proc/loadavg ends with the last one. A watched process's pid needs no look.
         """
         path = f"{self._procfs}/loadavg"
-        last, self._last_pid = self._last_pid, last_pid(read(path) or b"", path)
+        last, self._last_pid = self._last_pid, 0
+        # Where it can't be read, any of them may be another one, as where the kernel begins again from below.
+        with suppress(ParseError, Refused):
+            self._last_pid = last_pid(read(path) or b"", path)
         if self.refreshes == 1:
             return []
         if 0 <= self._last_pid - last <= len(self._table):
@@ -213,7 +217,7 @@ class Processes:
 
     def _lost(self, process: Process) -> None:
         self._forget(process)
-        self._gone.append(str(process.pid))
+        self._gone.add(str(process.pid))
 
     def _count(self, process: Process, new: Sequence[int | None]) -> None:
         assert process.group is not None
@@ -231,7 +235,9 @@ class Processes:
         Gives the groups that are no longer as they were read.
         """
         before: dict[Process, Group | None] = {process: process.group for process in self._changed if process.group}
-        before |= {process: None for pid in self._gone if (process := self._first_look(pid))}
+        # One that went when its group was read for the second time, in the scrape before, may have been met since.
+        gone = self._gone - self._table.keys()
+        before |= {process: None for pid in sorted(gone) if (process := self._first_look(pid))}
         self._changed.clear()
         self._gone.clear()
         self._identify(list(before))

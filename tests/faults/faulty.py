@@ -32,6 +32,8 @@ KEPT = re.compile(r"vmem_(?:process|cgroup)_\w+_total\{")
 """Counters that are the exporter's own sums. Those of the host are the kernel's, whatever it says."""
 
 SUCCESS = "vmem_scrape_collector_success"
+STUCK = "vmem_scrape_collector_stuck_readings"
+GROUP = re.compile(r'[{,]group="[^"]*"')
 
 Fault = bytes | OSError | Callable[[], Any]
 """What a file says instead, the error that it gives, or what is done before it is opened."""
@@ -142,6 +144,30 @@ def kind_of(path: str, root: Path) -> str:
     return name if full() else re.sub(r"(sys/vm|hugepages-N|stats|ksm|khugepaged)/\w[^/]*$", r"\1/…", name)
 
 
+def collector_of(kind: str) -> str:
+    if kind.startswith("cgroup/"):
+        return "cgroup"
+    return "process" if kind.startswith(("proc/PID/", "proc/stat", "proc/uptime", "proc/loadavg")) else "host"
+
+
+class Bench:
+    """One kernel under one collector, damaged and mended again and again."""
+
+    def __init__(self, kernel: str, faulty: FaultyOs, name: str, keep_open: int = 0) -> None:
+        self.kernel = Faulty(kernel, faulty, watch_everything(), keep_open)
+        self.faults, self.when_read = faulty.faults, faulty.when_read
+        self.only = [name]
+        self._uptime = str(self.kernel.root / "proc/uptime")
+        self._seconds = float(Path(self._uptime).read_text().split()[0])
+
+    def page(self, fault: dict[str, bytes | OSError] | None = None) -> Page:
+        # A process that could not be read is looked at again after a minute.
+        self._seconds += 100
+        self.faults.clear()
+        self.faults.update({self._uptime: b"%.2f 1.00\n" % self._seconds, **(fault or {})})
+        return self.kernel.page(only=self.only)
+
+
 def watch_everything() -> Config:
     """A configuration that asks for all that there is to read."""
     return load(str(TESTS / "faults/config.yaml"))
@@ -154,9 +180,19 @@ def faulty_os(monkeypatch: pytest.MonkeyPatch) -> FaultyOs:
     return made
 
 
+def fell(page: Page, before: Page) -> list[str]:
+    """The counters that went backwards."""
+    return [key for key, value in page.items() if KEPT.match(key) and value < before.get(key, 0)]
+
+
 def errors(page: Page) -> float:
     """How often a process could not be read, whatever the group and the reason."""
     return sum(value for key, value in page.items() if key.startswith(ERRORS))
+
+
+def values(page: Page) -> Page:
+    """What a page says of the kernel."""
+    return {key: value for key, value in page.items() if not key.startswith((ERRORS, SUCCESS, STUCK))}
 
 
 def success(page: Page, collector: str) -> float:

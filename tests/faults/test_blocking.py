@@ -13,10 +13,12 @@ from faults.faulty import (
     FIXTURES,
     KEPT,
     KERNELS,
+    STUCK,
     SUCCESS,
     Faulty,
     FaultyOs,
     blocking,
+    values,
     watch_everything,
 )
 from support.daemon import until
@@ -24,8 +26,6 @@ from support.page import Page, of, series
 
 TIMEOUT = 5.0
 """Seconds that the scrape has: the least that the exporter takes a client's word for."""
-
-STUCK = "vmem_scrape_collector_stuck_readings"
 
 
 class Case(NamedTuple):
@@ -73,11 +73,6 @@ class Bench:
         page = self._service.page(timeout=TIMEOUT)
         assert time.monotonic() - start < TIMEOUT
         return page
-
-
-def values(page: Page) -> Page:
-    """What a page says of the kernel."""
-    return {key: value for key, value in page.items() if not key.startswith((ERRORS, SUCCESS, STUCK))}
 
 
 def without(page: Page, less: Page) -> Page:

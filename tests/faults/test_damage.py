@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.faulty import KEPT, KERNELS, Faulty, FaultyOs, watch_everything
+from faults.faulty import GROUP, KEPT, KERNELS, Bench, FaultyOs, collector_of, fell
 from support.needs import full
 from support.page import Page
 
@@ -46,20 +46,6 @@ def damages(text: bytes) -> Iterator[tuple[str, bytes]]:
     yield "no UTF-8", b"\xff\xfe\n" + text.replace(b"0", b"\xe9")
 
 
-def collector_of(kind: str) -> str:
-    if kind.startswith("cgroup/"):
-        return "cgroup"
-    return "process" if kind.startswith(("proc/PID/", "proc/stat", "proc/uptime", "proc/loadavg")) else "host"
-
-
-GROUP = re.compile(r'[{,]group="[^"]*"')
-
-
-def fell(page: Page, before: Page) -> list[str]:
-    """The counters that went backwards."""
-    return [key for key, value in page.items() if KEPT.match(key) and value < before.get(key, 0)]
-
-
 def wrong_numbers(page: Page) -> list[str]:
     return [
         f"{key} {value}"
@@ -68,24 +54,6 @@ def wrong_numbers(page: Page) -> list[str]:
         or (value < 0 and not key.startswith(NEGATIVE))
         or (math.isinf(value) and not re.match(r"vmem_cgroup_", key))
     ]
-
-
-class Bench:
-    """One kernel under one collector, damaged and mended again and again."""
-
-    def __init__(self, kernel: str, faulty: FaultyOs, name: str) -> None:
-        self.kernel = Faulty(kernel, faulty, watch_everything())
-        self.faults = faulty.faults
-        self.only = [name]
-        self._uptime = str(self.kernel.root / "proc/uptime")
-        self._seconds = float(Path(self._uptime).read_text().split()[0])
-
-    def page(self, fault: dict[str, bytes | OSError] | None = None) -> Page:
-        # A process that could not be read is looked at again after a minute.
-        self._seconds += 100
-        self.faults.clear()
-        self.faults.update({self._uptime: b"%.2f 1.00\n" % self._seconds, **(fault or {})})
-        return self.kernel.page(only=self.only)
 
 
 @pytest.mark.parametrize("name", ["host", "cgroup", "process"])

@@ -25,6 +25,21 @@ def test_a_counter_never_falls_and_counts_every_life(readings: list[tuple[int, i
         shown, inode_before, count_before = now, inode, count
 
 
+def test_a_series_that_could_not_be_read_for_a_while_is_not_counted_twice() -> None:
+    lives = Lives()
+    both, one = [KILLS, FAULTS], [KILLS]
+    assert lives.read("/a", 1, both, [5, 100]) == [5, 100]
+    for _ in range(2):
+        assert lives.read("/a", 1, one, [5]) == [5]
+        assert lives.read("/a", 1, both, [5, 100]) == [5, 100]
+    # It fell meanwhile, and goes on from where it was.
+    assert lives.read("/a", 1, one, [6]) == [6]
+    assert lives.read("/a", 1, both, [6, 30]) == [6, 100]
+    # The life ends while it can't be read: what it had by then stays.
+    assert lives.read("/a", 1, one, [6]) == [6]
+    assert lives.read("/a", 2, both, [1, 1]) == [7, 101]
+
+
 def test_only_so_many_names_are_remembered() -> None:
     lives = Lives()
     for name in ("/a", "/b", "/c"):
