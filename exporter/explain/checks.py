@@ -113,11 +113,34 @@ def time_lost(subject: Subject, machine: Machine) -> Found | None:
 
 
 def sparse(subject: Subject, machine: Machine) -> Found | None:
-    virtual, resident = subject.row.memory.virtual, subject.row.memory.resident
-    if virtual is None or resident is None or virtual < SPARSE_TIMES * resident or virtual - resident < SPARSE:
+    # Where promises are counted, strict_overcommit has more to say.
+    if machine.host.overcommit_memory == 2 or not _mostly_promised(subject, SPARSE):
         return None
-    evidence = (_of_status(subject, "VmSize", virtual), _of_status(subject, "VmRSS", resident))
-    return Found(Severity.INFO, evidence, {"virtual": size(virtual), "resident": size(resident)})
+    return Found(Severity.INFO, _touched(subject), _sizes(subject))
+
+
+def _mostly_promised(subject: Subject, least: int) -> bool:
+    """Whether address space is far more than what was touched of it, which may be in swap or in huge pages by now."""
+    memory = subject.row.memory
+    if memory.virtual is None or memory.resident is None:
+        return False
+    touched = memory.resident + (memory.swap or 0) + (memory.hugetlb or 0)
+    return memory.virtual >= SPARSE_TIMES * touched and memory.virtual - touched >= least
+
+
+def _touched(subject: Subject) -> tuple[Evidence, ...]:
+    memory = subject.row.memory
+    pairs = (
+        ("VmSize", memory.virtual),
+        ("VmRSS", memory.resident),
+        ("VmSwap", memory.swap),
+        ("HugetlbPages", memory.hugetlb),
+    )
+    return tuple(_of_status(subject, name, value) for name, value in pairs if value or name == "VmRSS")
+
+
+def _sizes(subject: Subject) -> dict[str, str]:
+    return {"virtual": size(subject.row.memory.virtual), "resident": size(subject.row.memory.resident)}
 
 
 def growing(subject: Subject, machine: Machine) -> Found | None:
@@ -217,16 +240,10 @@ def locked_less(subject: Subject, machine: Machine) -> Found | None:
 
 
 def strict_overcommit(subject: Subject, machine: Machine) -> Found | None:
-    virtual, resident = subject.row.memory.virtual or 0, subject.row.memory.resident or 0
-    if machine.host.overcommit_memory != 2 or virtual < SPARSE_TIMES * resident or virtual - resident < STRICT_LITTLE:
+    if machine.host.overcommit_memory != 2 or not _mostly_promised(subject, STRICT_LITTLE):
         return None
-    evidence = (
-        Evidence("overcommit_memory", 2, "count", "/proc/sys/vm/overcommit_memory"),
-        _of_status(subject, "VmSize", virtual),
-        _of_status(subject, "VmRSS", resident),
-        *_committed(machine),
-    )
-    return Found(Severity.WARNING, evidence, {"virtual": size(virtual), "resident": size(resident)})
+    mode = Evidence("overcommit_memory", 2, "count", "/proc/sys/vm/overcommit_memory")
+    return Found(Severity.WARNING, (mode, *_touched(subject), *_committed(machine)), _sizes(subject))
 
 
 def dies_first(subject: Subject, machine: Machine) -> Found | None:

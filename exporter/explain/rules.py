@@ -79,7 +79,7 @@ OF_SUBJECT: tuple[Rule[[Subject, Machine]], ...] = (
     Rule(
         name="strict-overcommit",
         check=checks.strict_overcommit,
-        when="overcommit_memory is 2, and address space is four times what is resident and 1 GiB more",
+        when="overcommit_memory is 2, and address space is four times what was touched of it and 1 GiB more",
         title="{virtual} of address space for {resident} of memory, where promises are counted",
         meaning="With vm.overcommit_memory=2 private writable address space is charged when it is asked for, touched or"
         " not: a sparse program, or its fork, is refused with ENOMEM while memory is free.",
@@ -99,7 +99,7 @@ OF_SUBJECT: tuple[Rule[[Subject, Machine]], ...] = (
     Rule(
         name="sparse",
         check=checks.sparse,
-        when="address space of four times what is resident, and 256 MiB more",
+        when="address space of four times what was touched of it, and 256 MiB more; overcommit_memory is not 2",
         title="{virtual} of address space, {resident} of it in RAM: harmless",
         meaning="Address space is a promise. A page takes RAM when it is first touched, by a minor fault.",
         action="Nothing. Judge it by what is resident and in swap.",

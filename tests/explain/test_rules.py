@@ -124,6 +124,11 @@ CASES: list[tuple[str, Callable[[], dict[str, Finding]], Severity | None]] = [
     ("sparse", lambda: judged(changed(virtual=400 * MIB)), INFO),
     ("sparse", lambda: judged(changed(resident=10 * MIB, virtual=266 * MIB - 1)), None),
     ("sparse", lambda: judged(changed(resident=10 * MIB, virtual=266 * MIB)), INFO),
+    # What was touched and is in swap or in huge pages by now isn't harmless, and in mode 2 neither is a promise.
+    ("sparse", lambda: judged(changed(virtual=800 * MIB, swap=100 * MIB)), INFO),
+    ("sparse", lambda: judged(changed(virtual=800 * MIB, swap=101 * MIB)), None),
+    ("sparse", lambda: judged(changed(virtual=800 * MIB, hugetlb=101 * MIB)), None),
+    ("sparse", lambda: judged(changed(virtual=400 * MIB), host=STRICT), None),
     ("growing", lambda: judged(changed(anon=81 * MIB - 1), before=CALM), None),
     ("growing", lambda: judged(changed(anon=81 * MIB), before=CALM), INFO),
     ("growing", lambda: judged(changed(anon=200 * MIB), before=changed(anon=199 * MIB)), None),
