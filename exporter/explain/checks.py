@@ -171,8 +171,10 @@ def growing(subject: Subject, machine: Machine) -> Found | None:
 
 
 def near_limit(subject: Subject, machine: Machine) -> Found | None:
-    level = subject.row.cgroup.tightest if subject.row.cgroup else None
-    if level is None or not level.limit or level.working_set is None or level.working_set < NEAR * level.limit:
+    # A small cgroup that is half empty may leave less than a large one above it that is full to the brim.
+    full = [level for level in subject.row.cgroup or () if (level.working_set or 0) >= NEAR * (level.limit or math.inf)]
+    level = min(full, key=lambda level: level.own_headroom, default=None)
+    if level is None or not level.limit or level.working_set is None:
         return None
     needs = (level.working_set + (level.swap or 0)) * ROOM
     evidence = [

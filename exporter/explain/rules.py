@@ -10,7 +10,7 @@ OF_SUBJECT: tuple[Rule[[Subject, Machine]], ...] = (
     Rule(
         name="near-limit",
         check=checks.near_limit,
-        when="a working set of 90 % of the tightest limit (critical: 95 %)",
+        when="a working set of 90 % of a limit, its own or one above (critical: 95 %)",
         title="{share} of {where}",
         meaning="Page cache gives way first, then memory to swap; when nothing is left to reclaim, the kernel kills in"
         " that cgroup, however much the machine has free. The smallest limit above a process counts, not only its own.",

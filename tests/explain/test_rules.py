@@ -143,6 +143,8 @@ CASES: list[tuple[str, Callable[[], dict[str, Finding]], Severity | None]] = [
     ("near-limit", lambda: judged(cgroup=limited(0.949)), WARNING),
     ("near-limit", lambda: judged(cgroup=limited(0.95)), CRITICAL),
     ("near-limit", lambda: judged(cgroup=None), None),
+    # Half full, and with less left than the one above, which is full.
+    ("near-limit", lambda: judged(cgroup=limited(0.96, limit=20 * MIB)), CRITICAL),
     ("small-pages", lambda: judged(replace(HEAP, anon=8 * GIB - 1), host=host(transparent_hugepage="never")), None),
     ("small-pages", lambda: judged(HEAP, host=host(transparent_hugepage="never")), WARNING),
     ("small-pages", lambda: judged(HEAP, host=host(transparent_hugepage="always")), None),
