@@ -84,6 +84,13 @@ screenshots: $(VENV)/installed ## take the pictures of the pages in docs/picture
 	$(BIN)/python -m pip install --quiet --group pictures
 	PYTHONPATH=tests $(BIN)/python tools/screenshots.py $(ARGS)
 
+.PHONY: pictures
+pictures: $(VENV)/installed ## play a shop in trouble and draw the dashboards in docs/pictures from it, as root: three minutes
+	$(BIN)/python -m pip install --quiet --group pictures
+	rm -rf build/pictures
+	PYTHONPATH=tests $(BIN)/python tools/pictures.py play build/pictures
+	PYTHONPATH=tests $(BIN)/python tools/pictures.py draw build/pictures
+
 .PHONY: profile
 profile: $(VENV)/installed ## where the CPU of one scrape of 1,000 processes goes, by a sampler from outside
 	$(BIN)/python -m pip install --quiet --group profile

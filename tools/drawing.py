@@ -24,7 +24,7 @@ mpl.use("Agg")
 WIDTH, COLUMNS = 1400, 24
 ROW, GAP, HEAD = 34, 8, 64  # pixels
 COLOURS = 256
-LETTER = 0.98
+LETTER = 0.9
 """The width in pixels of a bold letter, for each point of its size."""
 BACKGROUND, PANEL, TEXT, DIM, GRID = "#111217", "#1b1e24", "#d8d9e0", "#8e92a0", "#30343d"
 NAMED = {
@@ -141,7 +141,7 @@ def draw_board(board: Json, viewer: Viewer, path: Path) -> None:
 def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, facecolor=BACKGROUND)
     with Image.open(path) as image:
-        few = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few = image.convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
 
 
@@ -293,7 +293,8 @@ def _wrapped(entries: list[tuple[str, Look]], room: float) -> list[list[tuple[st
 def _draw_lines(axes: Axes, lines: list[tuple[str, Look, Series]], viewer: Viewer, bars: bool) -> float:
     """Draw them; returns the highest point."""
     times = sorted({time for _, _, series in lines for time in series.times})
-    step = min((after - before for before, after in itertools.pairwise(times)), default=1.0)
+    whole = (viewer.end - viewer.start) / viewer.points
+    step = min((after - before for before, after in itertools.pairwise(times)), default=whole)
     if times:
         times = [times[0] + step * index for index in range(round((times[-1] - times[0]) / step) + 1)]
     floor = [0.0] * len(times)

@@ -1,6 +1,6 @@
 """Draw the dashboards: play a scenario of real processes, and show its data as Grafana lays it out.
 
-    PYTHONPATH=tests python tools/pictures.py play DIRECTORY    record: five minutes, as root
+    PYTHONPATH=tests python tools/pictures.py play DIRECTORY    record: three minutes, as root
     PYTHONPATH=tests python tools/pictures.py draw DIRECTORY    write docs/pictures/*.png from what was recorded
 
 Panels, queries, units, colours and places are those of grafana/dashboards/*.json: there is no second list here.
@@ -16,10 +16,12 @@ from pathlib import Path
 from grafana.stage import HOST, JOB, MIB, SCRAPE, Stage, in_background, serve, stage
 from grafana.viewer import ROOT, Viewer, boards
 from support.child import Child
+from support.procfs import status
 
 PICTURES = ROOT / "docs" / "pictures"
 TOP = "/shop"
-SECONDS = 285
+SECONDS = 240  # at most; it ends when so many MiB of the report are in swap, while it swaps
+SWAPPED = 88
 POINTS = 120  # to a panel: one every few seconds, so that rates are not all noise
 
 CONFIG = """
@@ -37,7 +39,7 @@ cgroups:
 CHOSEN = {
     "overview": {},
     "process-group": {"group": "report"},
-    "cgroup": {"group": "shop", "cgroup": f"{TOP}/report"},
+    "cgroup": {"group": "shop", "cgroup": f"{TOP}/importer"},
     "host": {},
     "exporter": {},
 }
@@ -64,7 +66,7 @@ def report(at: Stage, name: str) -> Child:
 
 
 def play(directory: Path) -> None:
-    """A group leaks; one outgrows its limit into swap, twice; one is killed in its container again and again."""
+    """A group leaks; one outgrows its limit into swap; one is killed in its container again and again."""
     with stage(directory, CONFIG, top=TOP, swap=512) as at:
         checkout_in = at.cgroup("checkout", memory=256 * MIB)
         at.cgroup("report", memory=96 * MIB, swap=128 * MIB)
@@ -78,27 +80,25 @@ def play(directory: Path) -> None:
         cache.run(f"held = mmap.mmap(-1, {1024 * MIB}, flags=PRIVATE); held.madvise(mmap.MADV_HUGEPAGE)")
         checkout = at.child("checkout", checkout_in)
         checkout.run("held = []")
-        working: Child | None = None
+        working = report(at, "report")
+        used = 24
         importer: Child | None = None
-        rests, used, imported = 0, 0, 0
         for second in range(SECONDS):
             time.sleep(max(0, started + second - time.time()))
-            checkout.run(f"held.append(memory({int(0.64 * MIB)})); touch(held[-1])")
+            checkout.run(f"held.append(memory({int(1.3 * MIB)})); touch(held[-1])")
             # A working heap breathes: what it gives back it takes again.
             checkout.run(f"extra = memory({second % 20 * MIB // 2 + 4096}); touch(extra)")
             if second % 60 == 0:
                 cache.run(f"[held.__setitem__(at, 1) for at in range(0, {(second // 60 + 1) * 12 * MIB}, PAGE)]")
-            if working is None and second >= rests:
-                working, used = report(at, "report"), 24
-            elif working is not None and second > rests + 40:
+            if status(working.pid)["VmSwap"] > SWAPPED * 1024:
+                break
+            if second > 40:
                 used += 2
-                working = _grown(working, f"used = {used * MIB}")
-                rests = second + 10 if working is None else rests
-            if importer is None and second % 75 == 20:
-                importer, imported = at.child("importer", importer_in), 0
+                working.run(f"used = {used * MIB}")
+            if importer is None and second % 40 == 20:
+                importer = at.child("importer", importer_in)
                 importer.run("held = []")
             elif importer is not None:
-                imported += 2
                 importer = _grown(importer, f"held.append(memory({2 * MIB})); touch(held[-1])")
         ended = time.time()
         directory.joinpath("played.json").write_text(json.dumps({"start": started, "end": ended}))
@@ -132,7 +132,7 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 2 or arguments[0] not in commands:
         sys.exit(__doc__)
     directory = Path(arguments[1]).resolve()
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     commands[arguments[0]](directory)
 
 

@@ -197,6 +197,21 @@ def test_a_file_that_is_not_what_is_built_is_named(tmp_path: Path) -> None:
     }
 
 
+def test_the_document_names_panels_that_are_there() -> None:
+    text = (ROOT / "docs" / "DASHBOARDS.md").read_text()
+    rows = re.findall(r"^\| (.+) \| (.+) \| (.+) \|$", text, re.MULTILINE)[2:]
+    by_title = {board["title"].removeprefix("Memory / "): board for board in BOARDS.values()}
+    assert {name for _, name, _ in rows} == by_title.keys()
+    assert f"{len(QUERIES)} queries" in text
+    for question, name, named in rows:
+        titles = re.findall(r"\*\*(.+?)\*\*", named)
+        assert titles, question
+        assert set(titles) <= {panel["title"] for panel in panels(by_title[name])}, question
+    pictures = re.findall(r"!\[.+\]\((.+)\)", text)
+    assert sorted(pictures) == [f"pictures/{name}.png" for name in BOARDS]
+    assert all((ROOT / "docs" / picture).stat().st_size for picture in pictures)
+
+
 def test_provisioning_names_one_source_and_one_folder_of_dashboards() -> None:
     folder = ROOT / "grafana" / "provisioning"
     (provider,) = yaml.safe_load((folder / "dashboards" / "vmem-exporter.yaml").read_text())["providers"]

@@ -98,8 +98,8 @@ class Asked:
     answer: Answer
 
     @property
-    def place(self) -> tuple[str, str, str]:
-        return self.board, self.panel["title"], self.answer.target["refId"]
+    def place(self) -> tuple[str, int, str]:
+        return self.board, self.panel["id"], self.answer.target["refId"]
 
     def __str__(self) -> str:
         return f"{self.board} / {self.panel['title']} / {self.answer.query}"
