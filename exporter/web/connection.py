@@ -30,6 +30,11 @@ BODY_BYTES = 64 << 10
 TAKEN_SECONDS = 0.05
 """How often it is looked whether a client has taken its answer."""
 
+_RECEIVED = memoryview(bytearray(64 << 10))
+"""What comes is received here, by all connections of the one loop, and taken at once: where memory is short, asyncio's
+own 256 KiB for each time would be refused first.
+"""
+
 NOT_TLS = b"HTTP/1.0 400 Bad Request\r\n\r\nthis is an HTTPS server, and the request is not in TLS\n"
 
 
@@ -54,7 +59,7 @@ class Host(Protocol):
         """The answer to a request."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One client. It is either the client's turn, and then there is a time at which that began, or the server's."""
 
     def __init__(self, server: Host) -> None:
@@ -85,7 +90,13 @@ class Connection(asyncio.Protocol):
         self._server.left(self)
         self._stop()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _RECEIVED
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._received(bytes(_RECEIVED[:nbytes]))
+
+    def _received(self, data: bytes) -> None:
         if self._tls is not None:
             data = self._decrypted(self._tls, data)
             if not data:
@@ -170,9 +181,13 @@ class Connection(asyncio.Protocol):
             self._send(plain(f"{status.value} {status.phrase}", str(error)), "GET", ("Connection", "close"))
 
     async def _answer(self, request: Request) -> None:
-        answer = await self._server.answer(request)
-        if not self._transport.is_closing():
-            self._send(answer, request.method, *self._server.access.headers)
+        try:
+            answer = await self._server.answer(request)
+            if not self._transport.is_closing():
+                self._send(answer, request.method, *self._server.access.headers)
+        except MemoryError:
+            # Not even for saying so. It is nobody's turn, and there would be no end to it.
+            self.abort()
 
     def _send(self, answer: Answer, method: str, *headers: tuple[str, str]) -> None:
         code, _, reason = answer.status.partition(" ")

@@ -16,6 +16,7 @@ import resource
 import threading
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import cast
 
 from exporter import heap
@@ -87,6 +88,11 @@ class Server:
 
         def run() -> None:
             try:
+                # To start a thread is what fails first where memory is short: they are there from the beginning.
+                for workers, threads in (self._workers, THREADS), (self._passwords, 1):
+                    all_there = threading.Barrier(threads)
+                    for _ in range(threads):
+                        workers.submit(all_there.wait)
                 self._loop.create_task(self._follow())
                 self._loop.run_forever()
             finally:
@@ -98,7 +104,8 @@ class Server:
         """Keep up with the files that say who may read."""
         while True:
             await asyncio.sleep(1)
-            await self._loop.run_in_executor(self._workers, self.access.refresh)
+            with suppress(MemoryError):
+                await self._loop.run_in_executor(self._workers, self.access.refresh)
             if self._peak > CROWD >= len(self._connections):
                 # What the crowd took is free in pieces, which the C library keeps unless it is asked.
                 self._peak = 0
@@ -176,9 +183,9 @@ class Server:
 
 
 def _log(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """What goes wrong with one connection is the client's doing, or a bug."""
+    """What goes wrong with one connection is the client's doing, want of memory, or a bug."""
     error = context.get("exception")
-    if error is None or isinstance(error, OSError):
+    if error is None or isinstance(error, OSError | MemoryError):
         log.debug("%s: %s", context.get("message"), error)
     else:
         log.error("%s: this is a bug", context.get("message"), exc_info=cast(Exception, error))

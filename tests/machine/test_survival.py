@@ -1,16 +1,14 @@
 """The exporter where memory is short: it is killed last, and none of its pages goes to swap."""
 
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from kernel.cgroups import Cgroup
 from support import ordinary
 from support.child import Child
-from support.exporter import COMMAND, Exporter, exporter
+from support.exporter import COMMAND, Exporter, exporter, inside
 from support.needs import full
 from support.procfs import MIB, major_faults, status
 
@@ -48,13 +46,6 @@ def test_what_the_kernel_refuses_is_one_line_and_exit_code_2(tmp_path: Path, fla
     assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", f"vmem-exporter: {problem}\n")
 
 
-@contextmanager
-def in_cgroup(cgroup: Cgroup, directory: Path, *flags: str) -> Iterator[Exporter]:
-    enter = ("sh", "-c", f'echo 0 >{cgroup.directory}/cgroup.procs && exec "$0" "$@"', COMMAND)
-    with exporter(directory, CONFIG, *flags, command=enter) as started:
-        yield started
-
-
 def storm(exporter: Exporter, cgroup: Cgroup) -> int:
     """Scrape while a process beside it asks for more than there is. Gives its major faults meanwhile."""
     for _ in range(3):
@@ -81,7 +72,7 @@ def test_a_swap_storm_costs_no_major_fault_where_its_memory_is_locked(
     cgroup: Cgroup, tmp_path: Path, flags: tuple[str, ...]
 ) -> None:
     cgroup.limit(MEMORY, SWAP)
-    with in_cgroup(cgroup, tmp_path, *flags) as run:
+    with exporter(tmp_path, CONFIG, *flags, command=inside(cgroup)) as run:
         faults = storm(run, cgroup)
         said = status(run.process.pid)
         if flags:

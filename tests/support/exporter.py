@@ -6,11 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from kernel.cgroups import Cgroup
 from support import procfs
 from support.daemon import Daemon, daemon, free_address
 from support.page import Page, parsed, series
 
 COMMAND = Path(sys.executable).with_name("vmem-exporter")
+
+
+def inside(cgroup: Cgroup) -> tuple[str | Path, ...]:
+    """The command of an exporter that is in a cgroup from its start."""
+    return ("sh", "-c", f'echo 0 >{cgroup.directory}/cgroup.procs && exec "$0" "$@"', COMMAND)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,76 @@
+"""The exporter where the machine gives it little: memory, address space, file descriptors."""
+
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import StartExporter
+from kernel.cgroups import Cgroup
+from support.crowd import crowd
+from support.exporter import COMMAND, Exporter, exporter, inside
+from support.needs import full
+from support.procfs import KIB, MIB, status
+
+pytestmark = pytest.mark.live
+
+CROWD = "processes: [{name: crowd, comm: [crowd]}, {name: '{comm}'}]"
+COUNT = 'vmem_process_count{group="crowd"}'
+
+
+def test_64_mib_are_enough_for_1000_processes(cgroup: Cgroup, tmp_path: Path) -> None:
+    cgroup.limit(64 * MIB, 0)
+    scrapes = 500 if full() else 50
+    with crowd(1000, "crowd"), exporter(tmp_path, CROWD, command=inside(cgroup)) as limited:
+        for _ in range(scrapes // 10):
+            middle = limited.scrape()
+        for _ in range(scrapes - scrapes // 10):
+            last = limited.scrape()
+            assert last[COUNT] == 1000
+        assert cgroup.number("oom kills") == 0
+        assert last["process_resident_memory_bytes"] < middle["process_resident_memory_bytes"] + MIB
+        # What the kernel holds for it is in there too.
+        assert cgroup.number("peak") < 64 * MIB
+
+
+@contextmanager
+def address_space(exporter: Exporter, more: int) -> Iterator[None]:
+    """Let it have no more than it has now and so many bytes beside."""
+    limit = status(exporter.process.pid)["VmSize"] * KIB + more
+    before = resource.prlimit(exporter.process.pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        resource.prlimit(exporter.process.pid, resource.RLIMIT_AS, before)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_without_memory_it_answers_503_and_lives(start_exporter: StartExporter, warm: bool) -> None:
+    exporter = start_exporter("processes: [{name: '{comm}', per_process: true, max_processes: 999999}]")
+    with crowd(1000, "crowd"):
+        if warm:
+            exporter.scrape()
+        for more in (0, 64 * KIB, MIB):
+            with address_space(exporter, more):
+                for _ in range(3):
+                    assert exporter.request("/metrics").status_code == 503
+                    assert exporter.answers("/-/healthy")
+        assert exporter.scrape()[COUNT] == 1000
+
+
+def test_with_64_descriptors_it_keeps_no_file_open_and_serves(tmp_path: Path) -> None:
+    with exporter(tmp_path, CROWD, command=("prlimit", "--nofile=64:64", COMMAND)) as limited, crowd(200, "crowd"):
+        with ExitStack() as stack:
+            # More clients that say nothing than there are descriptors.
+            for _ in range(80):
+                stack.enter_context(socket.create_connection(limited.host_and_port, timeout=60))
+            for _ in range(10):
+                page = limited.scrape()
+                assert (page[COUNT], page["process_max_fds"]) == (200, 64)
+                assert page["process_open_fds"] < 64
+        links = [str(link.readlink()) for link in Path(f"/proc/{limited.process.pid}/fd").iterdir()]
+        assert [link for link in links if link.startswith("/proc/")] == []
+    assert "level=warn" not in limited.output
+    assert "level=error" not in limited.output
