@@ -134,8 +134,8 @@ BOARD = page(
         graph(
             "Limit hit",
             "How often the kernel acted at a limit. max: usage met the limit, and memory was reclaimed at once; high:"
-            " tasks were slowed down. Bad: all the time: the work goes on at the speed of reclaim. Cgroup v1 does not count"
-            " it where memory and swap together (memsw) have the same limit as memory.",
+            " tasks were slowed down. Bad: all the time: the work goes on at the speed of reclaim. Cgroup v1 does not"
+            " count it where memory and swap together (memsw) have the same limit as memory.",
             "count:events",
             Line(_events('event!~"oom.*"'), "{{event}}", "orange"),
             width=6,
