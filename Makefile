@@ -117,7 +117,7 @@ build/locked/installed: requirements.lock pyproject.toml $(VENV)/installed
 fuzz: MINUTES ?= 10
 fuzz: $(VENV)/installed ## fuzz the parsers and the configuration, MINUTES=10 each
 	$(BIN)/python -m pip install --quiet --group fuzz
-	for group in process host configuration; do nice $(BIN)/python tests/fuzz/run.py $$group $(MINUTES) || exit 1; done
+	for group in process host configuration web; do nice $(BIN)/python tests/fuzz/run.py $$group $(MINUTES) || exit 1; done
 
 .PHONY: faults
 faults: $(VENV)/installed ## the tests of faults in full: every byte, every repetition

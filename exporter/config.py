@@ -17,7 +17,7 @@ import yaml
 from exporter.catalog import METRICS
 from exporter.watch.glob import Glob, compile_glob
 from exporter.watch.presets import PRESETS
-from exporter.yaml_reader import Invalid, Read, Reader, bind, compose, join, read_bytes
+from exporter.yaml_reader import Invalid, Read, Reader, bind, compose, join, printable, read_bytes
 
 COMM_BYTES = 15
 """TASK_COMM_LEN of the kernel, less the closing zero byte."""
@@ -166,7 +166,7 @@ class _Reader(Reader):
                 warnings.simplefilter("ignore")
                 return re.compile(text)
         except (re.error, OverflowError, RecursionError) as error:
-            raise self.problem(node, key, f"{text!r} ({error})", "a regular expression") from None
+            raise self.problem(node, key, f"{text!r} ({printable(str(error))})", "a regular expression") from None
 
     def glob(self, node: yaml.Node, key: str) -> Glob:
         text = self.string(node, key)
@@ -175,7 +175,7 @@ class _Reader(Reader):
         try:
             return compile_glob(text)
         except re.error as error:
-            raise self.problem(node, key, f"{text!r} ({error.msg})", "a glob") from None
+            raise self.problem(node, key, f"{text!r} ({printable(error.msg)})", "a glob") from None
 
     def name(self, node: yaml.Node, key: str) -> str:
         text = self.string(node, key)

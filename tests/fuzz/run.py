@@ -31,6 +31,8 @@ MOST_KEPT = 40
 WORDS = (
     "processes cgroups max_groups collectors name comm exe argv0 cmdline user cgroup exclude labels smaps oom_score "
     "per_process by_cgroup max_processes path preset labels_from max_cgroups kubernetes docker systemd {comm} {exe} "
+    "tls_server_config cert_file key_file client_auth_type min_version TLS12 basic_auth_users http_server_config "
+    "headers rate_limit interval burst $2y$10$ "
     "(?P<x> !!str !!binary !!map &a *a << : [ ] { } , - # | > ' % @ ** [!a] \\\\x00 kB Node some full total= btime max"
 )
 

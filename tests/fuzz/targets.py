@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from exporter.catalog.process import Stat, Status
 from exporter.config import Config, parse
@@ -27,9 +28,13 @@ from exporter.kernel.text import choice, columns_of_pairs, keyed, limit, number,
 from exporter.kernel.uptime import boot_time, last_pid, uptime
 from exporter.watch.cgroups import owner
 from exporter.watch.match import decide
+from exporter.web.web_config import WebConfig, _Reader
+from exporter.yaml_reader import Invalid, compose
 
 Parser = Callable[[bytes, str], Any]
 PATH = "/proc/file"
+
+T = TypeVar("T")
 
 
 def numbers_in(value: Any) -> Iterator[float]:
@@ -137,24 +142,48 @@ class _Somebody:
     cgroup = "/kubepods/burstable/pod6f4b1c2d/0123"
 
 
-def configuration(data: bytes) -> None:
-    """A configuration file, and what it says of a process."""
+def parsed(parser: Callable[[bytes, str], T], data: bytes) -> T | None:
+    """What a configuration file says, None where it is refused, in lines that each name a place."""
     try:
-        config = parse(data, "c.yaml")
+        return parser(data, "c.yaml")
     except ConfigError as error:
         assert error.problems
         for problem in error.problems:
             assert problem.startswith("c.yaml:"), problem
             assert problem.isprintable(), problem
             problem.encode()
-        return
+        return None
     except UsageError as error:  # pragma: no cover - nothing else is documented
         raise AssertionError("not a ConfigError") from error
+
+
+def configuration(data: bytes) -> None:
+    """A configuration file, and what it says of a process."""
+    config = parsed(parse, data)
+    if config is None:
+        return
     assert isinstance(config, Config)
     config.summary.encode()
     if all(len(each.pattern) < 20 for entry in config.processes for each in entry.select.cmdline):
         decide(config.processes, _Somebody())  # type: ignore[arg-type]
     owner(_Somebody.cgroup, tuple(entry for entry in config.cgroups if entry.path))
+
+
+def _web(data: bytes, path: str) -> WebConfig:
+    # Without what follows: the files of the certificate.
+    reader = _Reader(path)
+    config = WebConfig()
+    if (root := compose(data, path)) is not None:
+        with suppress(Invalid):
+            config = reader.config(root)
+    reader.check()
+    return config
+
+
+def web(data: bytes) -> None:
+    """A web configuration file."""
+    config = parsed(_web, data)
+    assert config is None or config.interval >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,4 +199,5 @@ GROUPS = {
     "process": Group(process, PROCESS, []),
     "host": Group(host, HOST, []),
     "configuration": Group(configuration, [], ["config.example.yaml", "tests/golden/config.yaml"]),
+    "web": Group(web, [], []),
 }
