@@ -95,6 +95,13 @@ def test_an_answer_cut_short(length: int) -> None:
         stats((CAPTURED / "6.18").read_bytes()[:length])
 
 
+def test_an_answer_without_what_was_asked_for() -> None:
+    only = struct.pack("=HH", 8, 7) + b"1234"
+    assert attribute(only, 7) == b"1234"
+    with pytest.raises(ParseError, match="expected an attribute of kind 8$"):
+        attribute(only, 8)
+
+
 def test_a_request_is_padded_to_four_bytes() -> None:
     text = request(16, 3, 2, b"TASKSTATS\0", 7)
     assert len(text) == struct.unpack_from("=I", text)[0] == 16 + 4 + 4 + 12

@@ -214,6 +214,13 @@ def test_a_selector_that_may_not_be_answered(open_tree: Tree) -> None:
     assert (page.counts, page.errors("")) == ({"x": 0, "a": 1}, {"permission": 1})
 
 
+def test_a_cgroup_that_cannot_be_read_where_a_group_is_named_by_it(tree: Tree) -> None:
+    (tree.process(10, b"a") / "cgroup").write_text("nonsense\n")
+    tree.process(11, b"a", cgroup="/x")
+    page = Watch(tree, "processes: [{name: a, comm: [a], by_cgroup: true}]").scrape()
+    assert (page.of("a", "count", cgroup="/x"), page.errors("")) == (1, {"parse": 1})
+
+
 # Calls that block.
 
 
