@@ -149,6 +149,7 @@ def test_a_page_says_how_much_of_a_process_is_in_swap_and_ends_when_the_process_
     swap = number("%B of ledger are in swap", said["description"])
     assert swap == pytest.approx(swapped_bytes[0], rel=0.05)
     assert swap > LEDGER - 24 * MIB
+    assert number("; % major page faults a second", said["description"]) < 100
     # All that it holds is in the one or the other; the interpreter itself adds a little.
     assert LEDGER < swap + number("in swap, %B in RAM", said["description"]) < LEDGER + 24 * MIB
 
