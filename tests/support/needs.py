@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import pytest
@@ -21,6 +22,7 @@ PACKAGES = {
     "prometheus": "prometheus",
     "fish": "fish",
     "mandoc": "mandoc",
+    "libfaketimeMT.so.1": "libfaketime",
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
@@ -53,6 +55,12 @@ def program(name: str) -> str:
     """The path of a program."""
     path = shutil.which(name)
     return path or missing(f"{name} of the Debian package {PACKAGES[name]}")
+
+
+def library(name: str) -> str:
+    """The path of a library that isn't where the linker looks."""
+    found = sorted(Path("/usr/lib").glob(f"**/{name}"))
+    return str(found[0]) if found else missing(f"{name} of the Debian package {PACKAGES[name]}")
 
 
 @contextmanager

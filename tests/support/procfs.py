@@ -5,6 +5,7 @@ Nothing here comes from the package under test.
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from support.page import Page, series
@@ -50,6 +51,15 @@ def stat(pid: int) -> list[int]:
 
 def major_faults(pid: int) -> int:
     return stat(pid)[12]
+
+
+def open_files(pid: int) -> list[str]:
+    """What its descriptors are of."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(link))
+    return sorted(found)
 
 
 def boot_time() -> int:
