@@ -16,7 +16,6 @@ class Process:
     __slots__ = (
         "counts",
         "entry",
-        "files",
         "first",
         "group",
         "head",
@@ -27,6 +26,8 @@ class Process:
         "seen",
         "stack",
         "starttime",
+        "stat_file",
+        "status_file",
     )
 
     def __init__(self, pid: int, text: bytes, record: Task, first: int) -> None:
@@ -46,8 +47,8 @@ class Process:
         self.seen: int | None = None
         """The hash of its files when `packed` was made of them."""
         self.packed = b""
-        self.files: tuple[int, int] | None = None
-        """Its stat and status files, where they are kept open."""
+        self.stat_file = self.status_file = -1
+        """Descriptors of its files, where these are kept open."""
 
     def saw(self, text: bytes, record: Task) -> None:
         """Keep what its stat file says of which program it is: all up to the name's end, and the stack's address."""

@@ -174,24 +174,24 @@ class Processes:
         one_by_one = group.entry is not None and (group.entry.per_process or group.entry.smaps)
         for process in list(group.members):
             try:
-                files = process.files
-                if files is None:
+                kept = process.stat_file
+                if kept < 0:
                     folder = f"{procfs}/{process.pid}"
                     text = read(folder + "/stat")
                     status = text and read(folder + "/status")
                 else:
-                    text = again(files[0], process)
-                    status = text and again(files[1], process)
+                    text = again(kept, process)
+                    status = text and again(process.status_file, process)
                 if text is None or status is None:
                     self._lost(process)
                     continue
                 seen = hash((text, status))
-                if seen == process.seen and (files or not self._keep_open):
+                if seen == process.seen and (kept >= 0 or not self._keep_open):
                     # Nothing of it has changed: hashes of 64 bits under a random key don't meet by chance.
                     packed(process.packed)
                     continue
                 shown = stat_numbers(text, name_end(text), process)
-                if files is None and not self._keep(process, shown):
+                if kept < 0 and not self._keep(process, shown):
                     self._lost(process)
                     continue
                 row = self._row(process, text, shown, status)
@@ -259,7 +259,7 @@ class Processes:
                 close(stat_file)
                 close(status_file)
             else:
-                process.files = stat_file, status_file
+                process.stat_file, process.status_file = stat_file, status_file
                 self._keep_open -= 1
         return True
 
@@ -305,9 +305,9 @@ class Processes:
                 config, Identity(procfs, process.pid, process.comm, process.kernel_thread, namespace)
             )
 
-        # A thousand at a time: what is asked about all processes at the first scrape would stay in the heap.
-        for at in range(0, len(processes), 1000):
-            jobs = [asked(process) for process in processes[at : at + 1000]]
+        # Some at a time: what is asked about all processes at the first scrape would stay in the heap.
+        for at in range(0, len(processes), 200):
+            jobs = [asked(process) for process in processes[at : at + 200]]
             for process, outcome in self._lane.run(jobs, patience=self._patience):
                 assert isinstance(process, Process)
                 self._settle(process, outcome)
@@ -326,8 +326,10 @@ class Processes:
         for error in answer.unread:
             self.error(process.group, error)
         if answer.entry is not None:
-            process.entry, process.key = answer.entry, answer.key
-            self._join(process, self.groups.find(answer.key, answer.entry))
+            group = self.groups.find(answer.key, answer.entry)
+            # The group's own key serves all its members: each one's made half a MiB of 5,000.
+            process.entry, process.key = answer.entry, group.key if group.key == answer.key else answer.key
+            self._join(process, group)
         elif not isinstance(outcome, Stuck) or process.group not in self.groups:
             self._leave(process)
         if process.group is None or not self._comm_alone:
@@ -356,10 +358,10 @@ class Processes:
             del group.members[process]
             group.ledger.leave(process.counts)
             process.counts, process.seen = (), None
-            if process.files:
-                for fd in process.files:
-                    close(fd)
-                process.files = None
+            if process.stat_file >= 0:
+                close(process.stat_file)
+                close(process.status_file)
+                process.stat_file = process.status_file = -1
                 self._keep_open += 1
 
     def _forget(self, process: Process) -> None:
