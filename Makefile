@@ -120,8 +120,8 @@ fuzz: $(VENV)/installed ## fuzz the parsers and the configuration, MINUTES=10 ea
 	for group in process host configuration web; do nice $(BIN)/python tests/fuzz/run.py $$group $(MINUTES) || exit 1; done
 
 .PHONY: faults
-faults: $(VENV)/installed ## the tests of faults in full: every byte, every repetition
-	VMEM_TESTS_FULL=1 $(BIN)/python -m pytest -v tests/faults $(ARGS)
+faults: $(VENV)/installed ## the tests of faults in full, of the kernel and of the machine: every byte, every repetition
+	VMEM_TESTS_FULL=1 $(BIN)/python -m pytest -v tests/faults tests/machine $(ARGS)
 
 .PHONY: hostile
 hostile: SECONDS ?= 60

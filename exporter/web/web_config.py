@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from exporter.errors import ConfigError
-from exporter.yaml_reader import Invalid, Reader, bind, compose, read_bytes, shown
+from exporter.yaml_reader import Invalid, Reader, bind, compose, join, read_bytes, shown
 
 VERSIONS = {
     "TLS10": ssl.TLSVersion.TLSv1,
@@ -272,7 +272,7 @@ class _Reader(Reader):
                 users[name] = text.encode()
             else:
                 # Whatever it is, it may be a password.
-                self.problem(value, f"{key}.{name}", "no bcrypt hash", "one, as of htpasswd -nB")
+                self.problem(value, join(key, name), "no bcrypt hash", "one, as of htpasswd -nB")
         return users
 
     def _rate(self, node: yaml.Node, key: str) -> dict[str, Any]:

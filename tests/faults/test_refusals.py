@@ -16,6 +16,12 @@ from support.page import Page
 GONE = (errno.ENOENT, errno.ESRCH)
 REFUSED = (errno.EACCES, errno.EIO)
 
+BY_TURNS = (
+    {(errno.ENOENT, "open"), (errno.EACCES, "read")},
+    {(errno.ESRCH, "read"), (errno.EIO, "open")},
+)
+"""How a file is refused; in every way in the full run."""
+
 NEEDED = re.compile(r".*/proc(/stat|/uptime)?")
 """Without the clocks no process has a start, without the list there is none: the collector says that it can't do it."""
 
@@ -63,7 +69,7 @@ def test_a_path_that_is_refused_costs_what_it_says_and_nothing_else(
         gone = re.sub(r"(/proc/[0-9]+)/.*", r"\1/stat", path)
         must = kept(name, path, whole, bench.page({gone: OSError(errno.EIO, "")}) if gone != path else {})
         for number, when in product(GONE + REFUSED, ("open", "read") if call == "file" else ("open",)):
-            if not full() and (number in (errno.ENOENT, errno.EACCES)) == place % 2:
+            if call == "file" and not full() and (number, when) not in BY_TURNS[place % 2]:
                 continue
             if when == "read" and not os.path.exists(path):
                 continue

@@ -51,27 +51,6 @@ def test_an_address_of_another_machine() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        (
-            "tls_server_config: {cert_file: a.pem, key_file: b.pem}",
-            "found No such file or directory, expected a readable",
-        ),
-        ("tls_server_config: {cert_file: web.yaml, key_file: web.yaml}", "expected a PEM certificate and its key"),
-        ("tls_server_config: {cert_file: a.pem}", "found no key, expected key_file or key"),
-        ("basic_auth_users: {a: secret}", "bcrypt"),
-        ("users: {}", "found an unknown key"),
-    ],
-)
-def test_a_web_configuration_without_its_certificate(tmp_path: Path, text: str, problem: str) -> None:
-    web = tmp_path / "web.yaml"
-    web.write_text(text)
-    said = refusal(COMMAND, AT_ANY, f"--web.config.file={web}")
-    assert said.startswith(f"{web}:1: ")
-    assert problem in said
-
-
 @pytest.mark.parametrize("flag", ["--config.file", "--web.config.file"])
 def test_a_configuration_that_is_not_there_or_a_directory(tmp_path: Path, flag: str) -> None:
     for path, found in (tmp_path / "none.yaml", "No such file or directory"), (tmp_path, "Is a directory"):
