@@ -7,6 +7,7 @@ import pytest
 from conftest import StartExporter
 from support.daemon import until
 from support.exporter import Exporter
+from support.procfs import open_files
 from support.prometheus import configured
 from web.certificates import Authority
 
@@ -44,9 +45,9 @@ def test_prometheus_scrapes_over_one_connection_that_it_keeps(tmp_path: Path, se
         until(lambda: server.value("up") == 1, "Prometheus has scraped")
         until(lambda: (server.value("count_over_time(up[1m])") or 0) >= 5, "it has scraped five times")
         assert server.value("min_over_time(up[1m])") == 1
-        links = [str(file.readlink()) for file in Path(f"/proc/{secured.process.pid}/fd").iterdir()]
+        files = open_files(secured.process.pid)
     # One that listens, one that Prometheus keeps, and the two of the loop's own pair.
-    assert sum(link.startswith("socket:") for link in links) == 4
+    assert sum(link.startswith("socket:") for link in files) == 4
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import StartExporter
 from support.exporter import COMMAND, Exporter, exporter
+from support.procfs import open_files
 
 from exporter.collectors import DESCRIPTORS_RESERVED, MOST_KEPT_OPEN, keep_open_default
 
@@ -34,7 +35,7 @@ def kept_open(exporter: Exporter) -> list[str]:
     """The files of processes that it holds between two scrapes."""
     for _ in range(2):
         assert exporter.scrape()['vmem_process_count{group="all"}'] > 5
-    links = [str(link.readlink()) for link in Path(f"/proc/{exporter.process.pid}/fd").iterdir()]
+    links = open_files(exporter.process.pid)
     return sorted(link.rpartition("/")[2] for link in links if link.startswith("/proc/"))
 
 

@@ -53,7 +53,8 @@ def command(
     """
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
         missing("the right to make a mount namespace")
-    lines = ["set -eu", "umask 022"]
+    # Another user can't write where what it covers is counted, and coverage says so in the output.
+    lines = ["set -eu", "umask 022", "unset COVERAGE_PROCESS_CONFIG"]
     if user != 0:
         lines += opened({Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), CHECKOUT, directory.resolve()})
     if hidepid_at:

@@ -54,7 +54,7 @@ class Terminal:
         while self.process.poll() is None and time.monotonic() < end:
             self.receive()
         self.receive()
-        return self.process.wait(timeout=1)
+        return self.process.wait(timeout=30)
 
     def type(self, keys: str) -> None:
         os.write(self.fd, keys.encode())
