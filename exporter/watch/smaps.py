@@ -39,6 +39,8 @@ class Smaps:
         self._procfs = procfs
         self._lane = Lane("smaps")
         self._oldest_first = True
+        self._come: dict[Process, Reading] = {}
+        self._slow: set[Process] = set()
         self.readings: dict[Process, Reading] = {}
 
     @property
@@ -50,17 +52,26 @@ class Smaps:
         """Make as many readings of these processes as the budget allows; `wanted` has VmRSS of each, in KiB.
 
         They take at most half of the time that is left until the deadline: the last one, begun when the budget was
-        all but used, may take as long as the budget itself.
+        all but used, may take as long as the budget itself. One that takes longer, of a process of 20 GB in small pages
+        or more, is taken at the scrape after it has come; where it hasn't by the next one, that is an error.
         """
         budget = min(BUDGET, (deadline - time.monotonic()) / 2)
+        while self._come:
+            large, late = self._come.popitem()
+            self.readings[large] = late
+            self._slow.discard(large)
+        self._slow &= wanted.keys()
         self.readings = {process: reading for process, reading in self.readings.items() if process in wanted}
-        jobs = [self._job(process) for process in self._in_turn(wanted)]
+        jobs = [self._job(process, processes.uptime, wanted[process]) for process in self._in_turn(wanted)]
         for process, outcome in self._lane.run(jobs, patience=budget, budget=budget):
             assert isinstance(process, Process)
-            if isinstance(outcome, SmapsRollup):
-                self.readings[process] = Reading(outcome, processes.uptime, wanted[process])
+            if isinstance(outcome, Reading):
+                self.readings[process] = outcome
+                del self._come[process]
             elif isinstance(outcome, Stuck):
-                processes.error(process.group, Stuck(f"smaps_rollup of {process}: {outcome}"))
+                if process in self._slow:
+                    processes.error(process.group, Stuck(f"smaps_rollup of {process}: {outcome}"))
+                self._slow.add(process)
             elif isinstance(outcome, ParseError | Refused):
                 processes.error(process.group, outcome)
             elif isinstance(outcome, Exception):
@@ -79,11 +90,14 @@ class Smaps:
         by_turns = chain.from_iterable(zip_longest(first, second))
         return dict.fromkeys(chain(new, (process for process in by_turns if process)))
 
-    def _job(self, process: Process) -> Job:
+    def _job(self, process: Process, uptime: float, resident: int) -> Job:
         path = f"{self._procfs}/{process.pid}/smaps_rollup"
 
-        def call() -> SmapsRollup | None:
+        def call() -> Reading | None:
             text = read(path)
-            return None if text is None else smaps_rollup(text, path)
+            if text is None:
+                return None
+            reading = self._come[process] = Reading(smaps_rollup(text, path), uptime, resident)
+            return reading
 
         return process, call

@@ -111,7 +111,8 @@ def test_a_file_that_blocks_costs_what_it_says_and_nothing_else(
             # In the first one a smaps_rollup that blocks uses up the time for the others, which come with the next.
             if scrape > 1 or not any("smaps" in case.file for case in cases):
                 assert {key: page.get(key) for key in others} == others
-            assert timeouts(page) == scrape * sum(case.of_a_process for case in cases)
+            # A smaps_rollup may come late; it is an error where it hasn't by the next scrape.
+            assert timeouts(page) == sum(scrape - ("smaps" in case.file) for case in cases if case.of_a_process)
             for name in "process", "cgroup", "host":
                 mine = [case for case in cases if case.collector == name]
                 assert page[series(STUCK, collector=name)] == len(mine)

@@ -85,6 +85,7 @@ def hung(directory: Path) -> Iterator[tuple[int, NotComing]]:
     ("entry", "group", "shown"),
     [
         ("{name: '{comm}', cmdline: [python]}", "", False),
+        # It may come late; it is an error where it hasn't by the next scrape.
         ("{name: '{comm}', comm: [beside, hung], smaps: true}", "hung", True),
     ],
     ids=["cmdline", "smaps_rollup"],
@@ -103,7 +104,7 @@ def test_a_process_that_blocks_is_counted_and_costs_nothing_else(
             page = scrape(exporter)
             assert page.keys() >= before
             assert stuck(page) == 1
-            assert page[series("vmem_process_read_errors_total", group=group, reason="timeout")] == scrapes
+            assert page[series("vmem_process_read_errors_total", group=group, reason="timeout")] == scrapes - shown
             assert (series("vmem_process_count", group="hung") in page) is shown
             assert series("vmem_process_proportional_bytes", group="hung") not in page
         assert len(os.listdir(f"/proc/{exporter.process.pid}/task")) == threads

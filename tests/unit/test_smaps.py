@@ -1,10 +1,12 @@
 """Readings of smaps_rollup: in which order, how many at a scrape, and for how long."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 
 import pytest
+from support.daemon import until
 from unit.tree import Tree
 
 from exporter.catalog.process import SmapsRollup
@@ -98,3 +100,37 @@ def test_the_budget_and_the_last_reading_end_before_the_scrape_times_out(
     for left in math.inf, 10.0, 0.1:
         reader.refresh(Processes(tree.path, Namespace(tree.path, None), (0,), 0), {}, 1000.0 + left)
     assert asked == [(smaps.BUDGET, smaps.BUDGET)] * 2 + [(pytest.approx(0.05), pytest.approx(0.05))]
+
+
+def test_a_reading_that_comes_late_is_taken_at_the_next_scrape_and_is_no_error(
+    tree: Tree, watched: dict[int, Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes, reader = Processes(tree.path, Namespace(tree.path, None), (0,), 0), Smaps(tree.path)
+    processes.refresh()
+    go_on, read, (large, small, *_) = threading.Event(), smaps.read, watched.values()
+
+    def slow(path: str) -> bytes | None:
+        if f"/{large.pid}/" in path:
+            go_on.wait(60)
+        return read(path)
+
+    def errors() -> int:
+        return sum(processes.groups.nameless.errors.values())
+
+    monkeypatch.setattr(smaps, "read", slow)
+    monkeypatch.setattr(smaps, "BUDGET", 0.1)
+    begun, wanted = processes.uptime, {large: 20 << 20, small: 1}
+    reader.refresh(processes, wanted, math.inf)
+    reader.refresh(processes, wanted, math.inf)
+    assert (list(reader.readings), reader.stuck, errors()) == ([small], 1, 1)
+    go_on.set()
+    until(lambda: reader.stuck == 0, "it has come")
+    (tree.root / "uptime").write_text("30000000.00 1.00\n")
+    processes.refresh()
+    reader.refresh(processes, {large: 21 << 20}, math.inf - 1)
+    assert reader.readings[large].record == SmapsRollup(large.pid)
+    # It is as old as it is, whenever it came; and one that has gone meanwhile leaves nothing.
+    assert (errors(), reader.stuck) == (1, 0)
+    assert begun < reader.readings[large].at
+    reader.refresh(processes, {}, math.inf)
+    assert reader.readings == {}
