@@ -23,6 +23,8 @@ TOP = "/shop"
 CONFIG = Path("/run/shop")
 """Where the configuration is: its path is on the pages."""
 SECONDS = 4
+COLUMN = 1280
+"""How wide pictures in documents are: a page has no more to show beside that than its margins."""
 
 
 def all_of(directory: Path, at: Shop, browser: Browser) -> None:
@@ -43,7 +45,7 @@ def for_documents(at: Shop, browser: Browser) -> None:
         ("page-dark", "/", True, "main"),
         ("page-config", f"/config?pid={at.children['checkout'][0].pid}", False, "table"),
     ):
-        browser.look(width=WIDE, dark=dark)
+        browser.look(width=COLUMN, dark=dark)
         browser.open(at.url(path))
         # Text of one colour on one ground needs few colours, and so half the bytes.
         picture = (

@@ -3,20 +3,55 @@
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from axe_core_python.base import AXE_SCRIPT
 from axe_core_python.selenium import Axe
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.remote.webelement import WebElement
 from support.needs import program
 
-WIDE, NARROW = 1280, 375
+WIDE, NARROW = 1440, 360
 HEIGHT = 900
-AXE = Axe()
-"""Rules of accessibility, as a script for the page."""
+AXE = Axe(f"{AXE_SCRIPT}; axe.configure({{rules: [{{id: 'color-contrast', enabled: false}}]}})")
+"""Rules of accessibility, as a script for the page. Contrasts are measured below: axe-core excuses large text, leaves
+out what it is not sure of, and takes seconds."""
+
+CONTROLS = "a[href], button, input, summary, [tabindex='0']"
+TAG = "element.cloneNode(false).outerHTML"
+"""An element without what is in it."""
+
+CONTRASTS = """
+const luminance = ([red, green, blue]) => 0.2126 * red + 0.7152 * green + 0.0722 * blue
+const linear = (value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
+const colour = (text) => {
+  const [red, green, blue, alpha = 1] = text.match(/[\\d.]+/g).map(Number)
+  return {alpha, light: luminance([red, green, blue].map((value) => linear(value / 255)))}
+}
+const ground = (element) => {
+  for (let at = element; at; at = at.parentElement) {
+    const {alpha, light} = colour(getComputedStyle(at).backgroundColor)
+    if (alpha === 1) return light
+    if (alpha > 0) return NaN
+  }
+  return NaN
+}
+const seen = []
+for (const element of document.body.querySelectorAll('*')) {
+  const own = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE)
+  const text = own.map((node) => node.data.trim()).join(' ').trim() || element.value
+  if (!text || !element.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue
+  const both = [colour(getComputedStyle(element).color).light, ground(element)]
+  seen.push([text, (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05)])
+}
+return seen
+"""
+"""Each text that is to be seen, and its contrast by WCAG 2.2 (NaN on a ground that is partly transparent)."""
 
 
 class Browser:
@@ -46,6 +81,11 @@ class Browser:
     def texts(self, selector: str) -> list[str]:
         return [element.text for element in self.driver.find_elements("css selector", selector)]
 
+    @property
+    def focus(self) -> WebElement:
+        """The element that keys go to."""
+        return self.driver.switch_to.active_element
+
     def run(self, script: str) -> Any:
         """What a script returns that is run beside the page's own, of which there are none."""
         return self.driver.execute_script(script)
@@ -68,15 +108,30 @@ class Browser:
         found = AXE.run(self.driver)["violations"]
         return [f"{rule['id']}: {node['html']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
-    def tab_stops(self, most: int) -> list[str]:
-        """The elements that the Tab key comes to, from the top of the page on, as their HTML begins."""
-        stops: list[str] = []
+    def contrasts(self) -> list[tuple[str, float]]:
+        """Each text that is to be seen, and its contrast."""
+        return [(text, math.nan if ratio is None else ratio) for text, ratio in self.run(CONTRASTS)]
+
+    def unfold(self) -> None:
+        """Open what is folded."""
+        self.run("for (const each of document.querySelectorAll('details')) each.open = true")
+
+    def controls(self) -> list[str]:
+        """What may be followed, filled in, pressed or moved, as HTML, from the top of the page on."""
+        return list(self.run(f"return [...document.querySelectorAll({CONTROLS!r})].map(element => {TAG})"))
+
+    def tab_stops(self, most: int) -> list[tuple[str, str]]:
+        """The elements that the Tab key comes to, from the top of the page on, and the outline that each has then."""
+        stops: list[tuple[str, str]] = []
         for _ in range(most):
             self.press("Tab")
-            html = self.run("return document.activeElement.outerHTML")
+            html, outline = self.run(
+                "const element = document.activeElement, style = getComputedStyle(element);"
+                f"return [{TAG}, `${{style.outlineStyle}} ${{style.outlineWidth}}`]"
+            )
             if html.startswith("<body"):
                 break
-            stops.append(html.partition(">")[0] + ">")
+            stops.append((html, outline))
         return stops
 
     def press(self, key: str) -> None:
