@@ -7,6 +7,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -106,6 +107,13 @@ def _live(options: argparse.Namespace) -> None:
     from exporter.explain.view import View, screen
 
     console, view = Console(), View()
+
+    def interrupted(*_: object) -> None:
+        # What is raised in a destructor is lost; that it has ended isn't.
+        view.ended = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupted)
     reports = _reports(options, wait=False)
     told, shown = next(reports), 1
     with _keys() as key, Live(console=console, screen=True, auto_refresh=False) as live:
