@@ -55,7 +55,7 @@ def storm(exporter: Exporter, cgroup: Cgroup) -> int:
     try:
         child.run(f"m = memory({WANTED})")
         with ThreadPoolExecutor(1) as beside:
-            touching = beside.submit(child.run, f"for _ in range({20 if full() else 3}): touch(m)")
+            touching = beside.submit(child.run, f"for _ in range({20 if full() else 2}): touch(m)")
             while not touching.done() or scrapes < 10:
                 assert exporter.scrape()['vmem_process_count{group="storm"}'] == 1
                 scrapes += 1
