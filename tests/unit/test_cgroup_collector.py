@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -253,6 +254,20 @@ def test_a_cgroup_that_blocks_is_left_behind_and_the_others_are_shown(tmp_path: 
     samples = {series for family in page.families for series, _ in family.samples}
     assert 'vmem_cgroup_usage_bytes{cgroup="/b",group="g"}' in samples
     assert 'vmem_cgroup_usage_bytes{cgroup="/a",group="g"}' not in samples
+
+
+def test_of_slow_cgroups_as_many_are_shown_as_there_is_time_for(tmp_path: Path) -> None:
+    tree = Tree(tmp_path / "cgroup", "cgroups: [{name: g, path: '/*'}]")
+    for number in range(40):
+        when_opened(tree.make(f"{number:02}", memory__current=4096), lambda: time.sleep(0.05))
+    page = Page(time.monotonic() + 1)
+    tree.collector.collect(page, tree.config)
+    assert page.time_left > 0
+    shown = [series for family in page.families for series, _ in family.samples if "usage_bytes" in series]
+    assert 1 <= len(shown) < 20
+    assert [str(failure) for failure in page.failures] == [f"no time to read {40 - len(shown)} of 40 cgroups"]
+    # They come when there is time.
+    assert len([series for series in tree.page() if "usage_bytes" in series]) == 40
 
 
 def test_a_cgroup_is_parsed_again_only_when_one_of_its_files_has_changed(
