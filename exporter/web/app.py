@@ -104,6 +104,7 @@ class App:
         body = page.encode()
         headers = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")]
         if gzip_accepted(request.headers.get("accept-encoding", "")):
-            body = gzip.compress(body, GZIP_LEVEL)
+            # A clock that says it is before 1970, or after 2106, has no place in gzip's header.
+            body = gzip.compress(body, GZIP_LEVEL, mtime=0)
             headers.append(("Content-Encoding", "gzip"))
         return Answer("200 OK", tuple(headers), body)
