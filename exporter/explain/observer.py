@@ -210,7 +210,7 @@ class Observer:
             memory=_memory(counts, sizes, self._waited(pid)),
             oom_score=self._told(f"{folder}/oom_score", number),
             oom_score_adj=self._told(f"{folder}/oom_score_adj", number),
-            cgroup=utf_8(self._namespace.path(in_cgroup)).rstrip("/") if in_cgroup else "",
+            cgroup=utf_8(self._namespace.path(in_cgroup, folder)).rstrip("/") if in_cgroup else "",
             lock_limit=limit,
         )
 

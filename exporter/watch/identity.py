@@ -80,7 +80,7 @@ class Identity:
         """The path in the hierarchy that holds the memory controller, from /proc/PID/cgroup, as its tree has it."""
         path = f"{self._folder}/cgroup"
         text = read(path)
-        return utf_8(self._namespace.path(memory_path(text, path))) if text else ""
+        return utf_8(self._namespace.path(memory_path(text, path), self._folder)) if text else ""
 
 
 def utf_8(name: str) -> str:

@@ -243,6 +243,8 @@ def a_container_sees_the_hosts_tree(lab: Experiment) -> None:
     """There, /proc/PID/cgroup says / of the exporter's own cgroup and /../db of the one beside it."""
     own, beside = lab.cgroup("/lab/containers/exporter"), lab.cgroup("/lab/containers/db")
     lab.start(beside, "anon=4M")
+    # Version 1 says / of it as well.
+    lab.start(lab.cgroup("/lab/elsewhere"), "zombie=1")
     page = once_in_a_namespace(own, CONTAINED)
     for cgroup, count in (own, 1), (beside, beside.number("processes")):
         labels = f'cgroup="{cgroup.path}",container="{Path(cgroup.path).name}",group='

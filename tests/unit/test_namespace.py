@@ -1,13 +1,14 @@
 """The paths of /proc/PID/cgroup in a cgroup namespace, beside what kernel/scenarios.py shows on real ones."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from unit.tree import Tree
 
 from exporter.watch.cgroups import find_hierarchy
-from exporter.watch.namespace import Namespace
+from exporter.watch.namespace import PF_EXITING, Namespace
 
 OWN = "/kubepods/pod1/exporter"
 
@@ -29,8 +30,9 @@ class Machine:
         (self.host / path.strip("/") / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
 
     @property
-    def namespace(self) -> Namespace:
-        return Namespace(self.tree.path, str(self.host))
+    def path(self) -> Callable[[str], str]:
+        namespace = Namespace(self.tree.path, str(self.host))
+        return lambda told: namespace.path(told, f"{self.tree.path}/77")
 
 
 @pytest.mark.parametrize(
@@ -44,26 +46,42 @@ class Machine:
     ],
 )
 def test_a_container_is_the_root_of_its_namespace(tree: Tree, tmp_path: Path, told: str, path: str) -> None:
-    assert Machine(tree, tmp_path / "host", "/").namespace.path(told) == path
+    assert Machine(tree, tmp_path / "host", "/").path(told) == path
 
 
 def test_the_exporter_may_be_below_the_root_of_its_namespace(tree: Tree, tmp_path: Path) -> None:
-    namespace = Machine(tree, tmp_path / "host", "/worker", f"{OWN}/worker").namespace
-    assert (namespace.path("/worker"), namespace.path("/../pause")) == (f"{OWN}/worker", "/kubepods/pod1/pause")
+    path = Machine(tree, tmp_path / "host", "/worker", f"{OWN}/worker").path
+    assert (path("/worker"), path("/../pause")) == (f"{OWN}/worker", "/kubepods/pod1/pause")
 
 
 @pytest.mark.parametrize("own", ["", "/system.slice/exporter"])
 def test_in_the_hosts_namespace_a_path_is_what_it_says(tree: Tree, tmp_path: Path, own: str) -> None:
-    namespace = Machine(tree, tmp_path / "host", own or "/", own).namespace
-    assert namespace.path("/system.slice/db") == "/system.slice/db"
+    path = Machine(tree, tmp_path / "host", own or "/", own).path
+    assert path("/system.slice/db") == "/system.slice/db"
 
 
 def test_a_namespace_is_looked_for_once(tree: Tree, tmp_path: Path) -> None:
     machine = Machine(tree, tmp_path / "host", "/")
-    namespace = machine.namespace
-    namespace.path("/")
+    path = machine.path
+    path("/")
     machine.move("/system.slice/db")
-    assert namespace.path("/") == OWN
+    assert path("/") == OWN
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_version_1_says_of_a_process_that_exits_that_it_is_at_the_root_of_all(
+    tree: Tree, tmp_path: Path, version: int
+) -> None:
+    machine = Machine(tree, tmp_path / "host", "/")
+    if version == 1:
+        (machine.host / "memory.usage_in_bytes").write_text("0\n")
+    namespace = Namespace(tree.path, str(machine.host))
+    runs, exits = tree.process(10), tree.process(11, zombie=True, flags=PF_EXITING)
+    assert namespace.path("/", str(runs)) == OWN
+    assert namespace.path("/../pause", str(exits)) == "/kubepods/pod1/pause"
+    assert namespace.path("/", str(exits)) == ("/" if version == 1 else OWN)
+    tree.remove(10)
+    assert namespace.path("/", str(runs)) == ("/" if version == 1 else OWN)
 
 
 @pytest.mark.parametrize("lacking", ["self", "77/cgroup", "memory", "this process", "a known path"])
@@ -77,7 +95,7 @@ def test_where_it_is_not_known_a_path_is_what_it_says(tree: Tree, tmp_path: Path
         (machine.host / "cgroup.controllers").write_text("cpu\n")
     elif lacking == "this process":
         (machine.host / OWN.strip("/") / "cgroup.procs").write_text("")
-    assert machine.namespace.path("/../pause") == "/../pause"
+    assert machine.path("/../pause") == "/../pause"
 
 
 def test_captured_files_know_of_no_process_that_reads_them(tree: Tree, tmp_path: Path) -> None:
@@ -85,7 +103,7 @@ def test_captured_files_know_of_no_process_that_reads_them(tree: Tree, tmp_path:
     (tree.root / "self").unlink()
     (tree.root / "self").mkdir()
     (tree.root / "self/cgroup").write_text("0::/\n")
-    assert machine.namespace.path("/../pause") == "/../pause"
+    assert machine.path("/../pause") == "/../pause"
 
 
 V1, V2 = "cgroup cgroup rw,memory", "cgroup2 cgroup2 rw"
