@@ -16,7 +16,7 @@ pytestmark = pytest.mark.live
 A_MINUTE = 5000
 """Processes that are born in a minute."""
 
-SECONDS = 120 if full() else 8
+SECONDS = 60 if full() else 8
 CONFIG = f"""
 processes:
   - {{name: "{{comm}}", comm: [{", ".join(COMMS)}], smaps: true, per_process: true}}
