@@ -88,7 +88,8 @@ def seen_by(server: Prometheus, seconds: float) -> dict[str, float]:
         "failures": value(f"count_over_time(up{over}) - sum_over_time(up{over})"),
         "failed collections": value(f"sum(count_over_time(vmem_scrape_collector_success{over}))")
         - value(f"sum(sum_over_time(vmem_scrape_collector_success{over}))"),
-        "falling counters": sum(value(f"sum(resets({name}{over}))") for name in counters),
+        # Of a process its pid says little: when the kernel gives it again, that process's counters begin.
+        "falling counters": sum(value(f'sum(resets({name}{{pid=""}}{over}))') for name in counters),
         "counters": sum(value(f"count(count_over_time({name}{over}))") for name in counters),
         "slowest scrape, ms": 1000 * value(f"max_over_time(scrape_duration_seconds{over})"),
         "mean scrape, ms": 1000 * value(f"avg_over_time(scrape_duration_seconds{over})"),
@@ -113,8 +114,11 @@ def soak(minutes: float, folder: Path) -> list[str]:
         with churn(run, folder, report):
             time.sleep(min(60 * minutes * WARM_UP, 300))
             warm = Held.by(run.process.pid)
-            time.sleep(max(end - time.monotonic(), 0))
-            last = Held.by(run.process.pid)
+            tenth, resident = max(end - time.monotonic(), 0) / 10, []
+            for _ in range(10):
+                time.sleep(tenth)
+                last = Held.by(run.process.pid)
+                resident.append(last.resident_kib)
         time.sleep(15)  # connections of the faulty client are closed after ten seconds
         after = Held.by(run.process.pid)
         for number, server in enumerate(servers, 1):
@@ -129,6 +133,7 @@ def soak(minutes: float, folder: Path) -> list[str]:
                 wrong.append(f"scrapes: {seen['scrapes']:.0f} in {minutes} minutes")
     report["minutes"] = f"{(time.monotonic() - start) / 60:.1f}"
     report["VmRSS, KiB: start, warm, end, after"] = [each.resident_kib for each in (quiet, warm, last, after)]
+    report["VmRSS, KiB: by tenths from warm to end"] = resident
     report["descriptors: start, warm, end, after"] = [each.descriptors for each in (quiet, warm, last, after)]
     report["threads: start, warm, end, after"] = [each.threads for each in (quiet, warm, last, after)]
     report["lines in its log"] = len(lines := run.output.splitlines())
