@@ -62,12 +62,6 @@ def targets(bench: Bench) -> list[tuple[str, float | None, float, str]]:
             1.8,
             ".2f",
         ),
-        (
-            "the same, where all of them have changed since the last scrape",
-            reading(OURS_CHANGED, OPENED_CHANGED),
-            1.8,
-            ".2f",
-        ),
         ("VmRSS at 1,000 processes, MiB", resident(1000), 32, ".1f"),
         ("VmRSS at 5,000 processes, MiB", resident(5000), 36, ".1f"),
         (f"VmRSS, growth from scrape 200 to {CHURN_SCRAPES} with churn, KiB", get("churn"), FLAT_KIB, ".0f"),
