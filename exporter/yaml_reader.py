@@ -15,6 +15,9 @@ T = TypeVar("T")
 SHOWN_LENGTH = 60
 """Characters of a value that an error shows: a file that is no configuration is one long string."""
 
+LARGEST = 4 << 20
+"""Bytes of a file: forty times a configuration of a thousand entries, and less than there is of /dev/zero."""
+
 Read = Callable[[yaml.Node, str], T]
 """Gives the value of a node; the key is for the errors. Reports what is wrong and raises Invalid."""
 
@@ -27,9 +30,12 @@ def read_bytes(path: str) -> bytes:
     """The bytes of a configuration file. Raises ConfigError."""
     try:
         with open(path, "rb") as file:
-            return file.read()
+            text = file.read(LARGEST + 1)
     except OSError as error:
         raise ConfigError([f"{path}: found {error.strerror}, expected a readable YAML file"]) from None
+    if len(text) > LARGEST:
+        raise ConfigError([f"{path}: found more than {LARGEST >> 20} MiB, expected a YAML file"])
+    return text
 
 
 def compose(text: bytes, path: str) -> yaml.Node | None:

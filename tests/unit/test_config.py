@@ -183,6 +183,12 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         assert isinstance(caught.value, UsageError)
 
 
+def test_a_file_without_an_end_is_not_read_to_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load("/dev/zero")
+    assert caught.value.problems == ("/dev/zero: found more than 4 MiB, expected a YAML file",)
+
+
 FRAGMENTS = [
     *("processes:", "cgroups:", "- ", "name:", "comm:", "exe:", "cmdline:", "user:", "labels:", "exclude:", "a", "'"),
     *("[", "]", "{", "}", ",", "\n", "  ", ": ", '"', "{comm}", "(?P<x>", ")", "*", "&a ", "*a", "!!int ", "? ", "|\n"),
