@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import resource
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,10 @@ UNSENT_BYTES = 16 << 20
 """Answers that clients have asked for and do not take, of all connections together."""
 
 BACKLOG = 512
+"""Connections that wait in the kernel for being taken."""
+
+AT_ONCE = 32
+"""Of which so many are taken before anything else is done: each is several objects, before there is a limit to it."""
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.%\w]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
 
@@ -76,9 +81,14 @@ class Server:
 
     def _listen(self, address: str) -> asyncio.Server:
         host, port = listen_address(address)
-        make = self._loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        make = self._loop.create_server(lambda: Connection(self), host, port, backlog=AT_ONCE)
         try:
-            return self._loop.run_until_complete(make)
+            listener = self._loop.run_until_complete(make)
+            for each in listener.sockets:
+                # For asyncio it is one number. A duplicate is of the same queue.
+                with socket.socket(fileno=os.dup(each.fileno())) as same:
+                    same.listen(BACKLOG)
+            return listener
         except OSError as error:
             text = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
             raise UsageError(f"--web.listen-address: cannot listen at {address}: {text}") from None

@@ -31,8 +31,8 @@ from web.certificates import Authority
 
 SLOWER = 3
 """How much longer than in quiet times a scrape may take."""
-MIB_MORE = 8
-"""What VmRSS may be more afterwards. Of the 20 MiB that 512 connections take, Python 3.13 keeps 6.5 in its arenas."""
+MIB_MORE = 4
+"""What VmRSS may be more afterwards."""
 THREADS_MORE = 16
 CONNECTIONS = 512 + 64
 """The server's own limit, and what may be on its way in or out."""
