@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     log = logging.getLogger(__name__)
     if not options.telemetry_path.startswith("/"):
         raise UsageError(f"--web.telemetry-path: found {options.telemetry_path!r}, expected a path that starts with /")
-    heap.set_up()
+    heap.one()
     _all_descriptors()
     if options.oom_score_adj is not None:
         survival.set_oom_score_adj(options.oom_score_adj)
