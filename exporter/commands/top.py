@@ -61,16 +61,11 @@ def tables(options: argparse.Namespace) -> int:
     """Print as many tables as are asked for, one without that."""
     from exporter.explain.table import lines
 
-    try:
+    with suppress(KeyboardInterrupt):
         for told in islice(_reports(options), max(options.iterations, 1)):
             subjects = [subject for subject, _ in told.subjects]
             subjects.sort(key=lambda subject: -(subject.row.memory.resident or 0))
             print("\n".join(lines(subjects, shutil.get_terminal_size().columns)), flush=True)
-    except KeyboardInterrupt:
-        pass
-    except BrokenPipeError:
-        # The reader has seen enough; what Python would flush at its end has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

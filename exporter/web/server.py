@@ -1,4 +1,4 @@
-"""The HTTP server: asyncio has the connections and TLS, h11 reads requests; a few threads answer them.
+"""The HTTP server: asyncio has the sockets, `Connection` each client's bytes; a few threads answer requests.
 
 A client costs a connection and no thread until its request is whole. What it may hold is bounded: its request must be
 whole, and its answer taken, within DEADLINE; where connections or unsent bytes are too many, the client that has been
@@ -139,7 +139,7 @@ class Server:
         self._connections.discard(connection)
         self._gone += 1
         if self._gone % CROWD == 0:
-            # Each connection is a cycle of asyncio's, with its TLS, and otherwise cycles are looked for seldom.
+            # The transport of each is a cycle, of asyncio's own, and otherwise cycles are looked for seldom.
             gc.collect()
 
     def filled(self) -> None:
