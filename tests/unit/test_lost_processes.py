@@ -177,6 +177,23 @@ def test_what_is_no_pid_is_no_process(tree: Tree) -> None:
     assert watch.scrape().counts == watch.scrape().counts == {"init": 1}
 
 
+def test_what_is_no_pid_comes_and_goes_as_processes_do(tree: Tree) -> None:
+    (tree.root / "fs").mkdir()
+    tree.process(10, b"a")
+    watch = Watch(tree, BY_COMM)
+    assert watch.scrape().counts == {"init": 1, "a": 1}
+    # As many come as go, of the one kind or the other: their number alone would not tell.
+    (tree.root / "fs").rmdir()
+    tree.process(11, b"b")
+    assert watch.scrape().counts == {"init": 1, "a": 1, "b": 1}
+    tree.remove(10)
+    (tree.root / "fs").mkdir()
+    assert watch.scrape().counts == {"init": 1, "a": 0, "b": 1}
+    tree.remove(11)
+    tree.process(12, b"c")
+    assert watch.scrape().counts == {"init": 1, "a": 0, "b": 0, "c": 1}
+
+
 # What the kernel hides.
 
 
