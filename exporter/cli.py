@@ -150,6 +150,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _drop_output()
         print(f"vmem-exporter: standard output: found {error.strerror}, expected room to write", file=sys.stderr)
+    except MemoryError:
+        print("vmem-exporter: no memory: see the limits of its cgroup and of its address space", file=sys.stderr)
+    except ImportError as error:
+        # The installation is broken, or there is no room for a library.
+        print(f"vmem-exporter: a module can't be loaded: {error}", file=sys.stderr)
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
     except UsageError as error:

@@ -43,9 +43,6 @@ def run(options: argparse.Namespace) -> int:
     app = App(service, options.telemetry_path, Pages(service, options).paths, lifecycle=options.lifecycle)
     server = Server(app, addresses, Access(options.web_config), options.max_requests)
     log.info("vmem-exporter %s watches %s", __version__, service.config.summary)
-    for address in addresses:
-        shown = f"localhost{address}" if address.startswith(":") else address
-        log.info("serving at http://%s%s", shown, options.telemetry_path)
     ended: list[bool] = []
 
     def on_end() -> None:
@@ -58,18 +55,22 @@ def run(options: argparse.Namespace) -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     server.start(on_end)
+    for address in addresses:
+        shown = f"localhost{address}" if address.startswith(":") else address
+        log.info("serving at http://%s%s", shown, options.telemetry_path)
     while (received := signal.sigwait(signals)) == signal.SIGHUP:
         try:
             service.reload()
         except ConfigError:
             continue
     if ended:
-        raise UsageError("the HTTP server ended by itself, see the log")
-    log.info("ended by %s", signal.Signals(received).name)
+        log.critical("the HTTP server ended by itself, this is a bug")
+    else:
+        log.info("ended by %s", signal.Signals(received).name)
     # Threads that wait for the kernel can't be waited for.
     logging.shutdown()
     sys.stdout.flush()
-    os._exit(0)
+    os._exit(2 if ended else 0)
 
 
 def _all_descriptors() -> None:

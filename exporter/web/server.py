@@ -94,21 +94,29 @@ class Server:
             raise UsageError(f"--web.listen-address: cannot listen at {address}: {text}") from None
 
     def start(self, on_end: Callable[[], None]) -> None:
-        """Serve until the process ends; `on_end` is called if serving ends before."""
+        """Serve until the process ends; `on_end` is called if serving ends before.
+
+        Raises UsageError where its threads can't be had.
+        """
 
         def run() -> None:
             try:
-                # To start a thread is what fails first where memory is short: they are there from the beginning.
-                for workers, threads in (self._workers, THREADS), (self._passwords, 1):
-                    all_there = threading.Barrier(threads)
-                    for _ in range(threads):
-                        workers.submit(all_there.wait)
                 self._loop.create_task(self._follow())
                 self._loop.run_forever()
             finally:
                 on_end()
 
-        threading.Thread(target=run, name="http", daemon=True).start()
+        # To start a thread is what fails first where memory is short: they are there from the beginning.
+        all_there = threading.Barrier(THREADS)
+        try:
+            for _ in range(THREADS):
+                self._workers.submit(all_there.wait)
+            self._passwords.submit(threading.get_ident)
+            threading.Thread(target=run, name="http", daemon=True).start()
+        except (RuntimeError, MemoryError):
+            # Those that wait for the others would be waited for at the end.
+            all_there.abort()
+            raise UsageError(f"no memory, or no right, to start {THREADS + 2} threads") from None
 
     async def _follow(self) -> None:
         """Keep up with the files that say who may read."""

@@ -1,7 +1,10 @@
 """The exporter where the machine gives it little: memory, address space, file descriptors."""
 
+import os
 import resource
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 from conftest import StartExporter
 from kernel.cgroups import Cgroup
 from support.crowd import crowd
+from support.daemon import free_address
 from support.exporter import COMMAND, Exporter, exporter, inside
 from support.needs import full
 from support.procfs import KIB, MIB, open_files, status
@@ -58,6 +62,32 @@ def test_without_memory_it_answers_503_and_lives(start_exporter: StartExporter, 
                     assert exporter.request("/metrics").status_code == 503
                     assert exporter.answers("/-/healthy")
         assert exporter.scrape()[COUNT] == 1000
+
+
+def test_with_little_address_space_it_starts_or_says_why_not(tmp_path: Path) -> None:
+    # What measures coverage would run out of memory in its own ways.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    log, codes = tmp_path / "log", set()
+    for space in range(16, 144, 8):
+        command = ("prlimit", f"--as={space * MIB}", COMMAND)
+        if subprocess.run([*command, "--version"], env=environment, capture_output=True).returncode:
+            continue  # Python itself needs more.
+        address = free_address()
+        arguments = [*command, f"--web.listen-address={address}"]
+        with log.open("wb") as output, subprocess.Popen(arguments, stderr=output, env=environment) as process:
+            try:
+                while process.poll() is None and "serving at" not in log.read_text():
+                    time.sleep(0.01)
+                process.terminate()
+                code = process.wait(60)
+            finally:
+                process.kill()
+        codes.add(code)
+        lines = log.read_text().splitlines()
+        assert code in (0, 2), lines
+        assert lines[-1].startswith("vmem-exporter: ") == (code == 2), lines
+        assert "Traceback" not in log.read_text()
+    assert codes == {0, 2}
 
 
 def test_with_64_descriptors_it_keeps_no_file_open_and_serves(tmp_path: Path) -> None:

@@ -92,7 +92,9 @@ def test_it_ends_at_any_moment_and_starts_again_at_once(tmp_path: Path, number: 
         assert "this is a bug" not in log.read_text()
         log.unlink()
         assert set(tmp_path.iterdir()) == before
-    assert answered < TIMES // 2, "it was always done: no moment was within a scrape"
+    # Told to end, it may well be done with the answer by the time that it has.
+    if number == signal.SIGKILL:
+        assert answered < TIMES // 2, "it was always done: no moment was within a scrape"
 
 
 def connect(host: str, port: int, process: subprocess.Popen[bytes]) -> socket.socket:
