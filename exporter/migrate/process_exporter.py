@@ -18,6 +18,7 @@ from exporter.config import COMM_BYTES, FACTS, OTHER, variables
 from exporter.migrate import go_template
 from exporter.migrate.go_regexp import NoCounterpart, translate
 from exporter.yaml_reader import Invalid, Reader, compose, join
+from exporter.yaml_writer import dumped
 
 NAME = "{{.ExeBase}}"
 """What process-exporter calls a group without a name."""
@@ -69,7 +70,7 @@ def convert(text: bytes, path: str) -> tuple[str, list[str]]:
     for entry in entries:
         parts += [f"# {problem}\n" for problem in entry.problems]
         if not entry.nothing:
-            parts.append(yaml.safe_dump([entry.values], sort_keys=False, allow_unicode=True, width=1 << 16))
+            parts.append(dumped([entry.values]))
     return "".join(parts), problems
 
 

@@ -7,13 +7,12 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 
-import yaml
-
 from exporter.config import OTHER
 from exporter.explain.rows import Host
 from exporter.explain.units import size
 from exporter.propose.survey import LARGE, Found, Survey
 from exporter.watch.verdict import shown
+from exporter.yaml_writer import dumped
 
 WIDTH = 100
 
@@ -198,14 +197,8 @@ def _max_groups(seen: Survey) -> int | None:
 
 
 def _scalar(text: str) -> str:
-    return _dumped(text, readable=text.isprintable()).removesuffix("\n...")
+    return dumped(text, flow=True).strip().removesuffix("\n...")
 
 
 def _list(texts: Iterable[str]) -> str:
-    values = list(texts)
-    return _dumped(values, readable="".join(values).isprintable())
-
-
-def _dumped(value: object, *, readable: bool) -> str:
-    # PyYAML's own idea of what is readable has line breaks of Unicode in it, which it reads back as spaces.
-    return str(yaml.safe_dump(value, default_flow_style=True, allow_unicode=readable, width=math.inf)).strip()
+    return dumped(list(texts), flow=True).strip()
