@@ -17,16 +17,11 @@ EOF = "# EOF\n"
 _NOT_FINITE = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 _EXPONENTS = tuple(f"e+{digits - 1:02d}" for digits in range(17))
 _EXACT = 1 << 53
+"""Below it, a float holds every whole number exactly."""
 
 
-def value_text(value: Number) -> str:
+def _value_text(value: Number) -> str:
     """A number as the client library writes it: exponents from a million on, as Go does, and +Inf."""
-    if type(value) is int and -1_000_000 < value < _EXACT:
-        # Most values: a whole number of bytes that a float holds exactly. The way over float takes twice the time.
-        text = str(value)
-        if value < 1_000_000:
-            return text + ".0"
-        return f"{text[0]}.{text[1:]}".rstrip("0.") + _EXPONENTS[len(text)]
     text = repr(float(value))
     dot = text.find(".")
     if dot > 6 and value > 0:
@@ -44,10 +39,24 @@ def _heading(metric: Metric, openmetrics: bool) -> str:
 
 def render(families: Iterable[Family], *, openmetrics: bool = False) -> str:
     """The text of all families that have a sample, without OpenMetrics' closing EOF."""
-    write = value_text
     parts: list[str] = []
+    write = parts.append
     for family in families:
-        if family.samples:
-            parts.append(_heading(family.metric, openmetrics))
-            parts += [f"{series} {write(value)}\n" for series, value in family.samples]
+        if not family.samples:
+            continue
+        write(_heading(family.metric, openmetrics))
+        for series, value in family.samples:
+            # What _value_text comes to, for the numbers that most are: a call for each would take a third of the time,
+            # the way over float another.
+            if type(value) is int and -1_000_000 < value < _EXACT:
+                if value < 1_000_000:
+                    write(f"{series} {value}.0\n")
+                elif rest := (digits := str(value))[1:].rstrip("0"):
+                    write(f"{series} {digits[0]}.{rest}{_EXPONENTS[len(digits)]}\n")
+                else:
+                    write(f"{series} {digits[0]}{_EXPONENTS[len(digits)]}\n")
+            elif type(value) is float and 0.0 <= value < 1e6:
+                write(f"{series} {value!r}\n")
+            else:
+                write(f"{series} {_value_text(value)}\n")
     return "".join(parts)
