@@ -98,10 +98,10 @@ class App:
         openmetrics = content_type.startswith("application/openmetrics-text")
         timeout = scrape_timeout(request.headers.get("x-prometheus-scrape-timeout-seconds", ""))
         try:
-            page = self._service.page(request.asked("collect[]"), timeout=timeout, openmetrics=openmetrics)
+            # The text is gone by the time that it is compressed: two copies of a page at a time are enough.
+            body = self._service.page(request.asked("collect[]"), timeout=timeout, openmetrics=openmetrics).encode()
         except UsageError as error:
             return plain("400 Bad Request", str(error))
-        body = page.encode()
         headers = [("Content-Type", content_type), ("Vary", "Accept, Accept-Encoding")]
         if gzip_accepted(request.headers.get("accept-encoding", "")):
             # A clock that says it is before 1970, or after 2106, has no place in gzip's header.
