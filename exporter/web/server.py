@@ -8,6 +8,7 @@ waited for longest loses its connection.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -90,7 +91,9 @@ class Server:
                     same.listen(BACKLOG)
             return listener
         except OSError as error:
-            text = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+            # Names that aren't known have a negative errno and their text. From Python 3.13 on, an address of another
+            # machine has neither.
+            text = error.strerror if (error.errno or 0) < 0 else os.strerror(error.errno or errno.EADDRNOTAVAIL)
             raise UsageError(f"--web.listen-address: cannot listen at {address}: {text}") from None
 
     def start(self, on_end: Callable[[], None]) -> None:

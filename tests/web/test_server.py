@@ -24,7 +24,7 @@ from support.page import parsed
 from web import hostile
 from web.certificates import Authority
 
-from exporter.web.connection import NOT_TLS
+from exporter.web.connection import DEADLINE, NOT_TLS
 from exporter.web.server import CONNECTIONS
 
 pytestmark = pytest.mark.live
@@ -274,7 +274,10 @@ def test_every_request_has_its_answer_and_hurts_nobody(
     with socket.create_connection(exporter.host_and_port, timeout=30) as client:
         with suppress(BrokenPipeError, ConnectionResetError):
             client.sendall(request_)
+        asked = time.monotonic()
         found = received(client)
+        # All of these are closed when they are answered, not when the client's time is over.
+        assert time.monotonic() - asked < DEADLINE / 2
         # Where it was closed while the client was still sending, the kernel may drop what was sent back.
         assert found.split(b" ", 2)[1:2] in ([status], [] if len(request_) > 1 << 16 else [status])
     assert exporter.scrape()[UP] == 1
