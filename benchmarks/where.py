@@ -17,6 +17,7 @@ from subjects import Measured, cpu_seconds
 # Where a thread waits; the sampler takes some of them for busy.
 WAITS = ("wait", "sigwait", "poll", "poll2", "select", "accept")
 QUEUE_WAITS = ("exporter/lane.py _work", "concurrent/futures/thread.py _worker")
+MOVED = "Python that had gone on by the time that its stack was read"
 RATE = 200
 
 
@@ -49,19 +50,22 @@ def profile(bench: Bench, count: int = 1000, seconds: int = 30) -> str:
             functions.setdefault(f"{short} {name}", Counter())[line] += int(number)
     for waits in QUEUE_WAITS:
         functions.pop(waits, None)
-    total = sum(lines.total() for lines in functions.values())
+    taken = sum(lines.total() for lines in functions.values())
+    # Where a stack changed while it was read there is no sample: that is Python at work, not the kernel.
+    total = max(taken, round(cpu * RATE))
+    functions[MOVED] = Counter({"": total - taken})
     rows, running = [], 0
     for name, lines in sorted(functions.items(), key=lambda item: -item[1].total()):
         running += lines.total()
-        parts = [f"{line}: {hits / total:.1%}" for line, hits in lines.most_common(4) if hits > 0.01 * total]
+        parts = [f"{line}: {hits / total:.1%}" for line, hits in lines.most_common(4) if line and hits > 0.01 * total]
         spent = lines.total() / total * free.cpu_ms
         rows.append((name, f"{spent:.2f}", f"{running / total:.1%}", ", ".join(parts)))
         if running > 0.95 * total:
             break
     share = free.system_share or 0.0
     counted = (
-        f"Each function without what it calls in Python. {total} samples of {1000 // RATE} ms were taken, at"
-        f" {sampled.cpu_ms:.1f} ms a scrape: {total / RATE / cpu:.0%} of what the process's CPU clock counted."
+        f"Each function without what it calls in Python. {taken} samples of {1000 // RATE} ms were taken, at"
+        f" {sampled.cpu_ms:.1f} ms a scrape: {taken / RATE / cpu:.0%} of what the process's CPU clock counted."
     )
     return "\n".join(
         [
