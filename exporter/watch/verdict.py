@@ -37,16 +37,18 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a step: whether it held, and what was found; None where it can't be read, and why."""
+    """What became of a step: whether it held, and what was found, by any of its names; None where it can't be read, and
+    why.
+    """
 
     step: Step
     held: bool | None
-    found: str
+    found: tuple[str, ...]
 
     @property
     def sentence(self) -> str:
         """The key in the entry, what was found there, and what was expected."""
-        return self._sentence(f"found {shown(self.found)}" if self.found else "found nothing")
+        return self._sentence(f"found {' or '.join(map(shown, self.found)) or 'nothing'}")
 
     @property
     def discreet(self) -> str:
@@ -58,11 +60,11 @@ class Answer:
         step = self.step
         key = key_of(step)
         if self.held is None:
-            return f"{key}: cannot be read: {self.found}"
+            return f"{key}: cannot be read: {self.found[0]}"
         if step.selector == KERNEL_THREAD:
             return "kernel thread: it is none" if self.held else "kernel thread: it is one, and comm doesn't ask for it"
         if step.selector == NAME:
-            return f"{key}: {shown(self.found)}" if self.held else f"{key}: {shown(step.values[0])} comes out empty"
+            return f"{key}: {shown(self.found[0])}" if self.held else f"{key}: {shown(step.values[0])} comes out empty"
         if self.held:
             return f"{key}: {found}, {'not excluded' if step.exclude else 'as asked'}"
         return f"{key}: {found}, {'excluded by' if step.exclude else 'expected'} {expected(step)}"
@@ -95,7 +97,7 @@ def verdicts(entries: Sequence[ProcessEntry], facts: Facts) -> list[Verdict]:
             taken = True
         else:
             outcome = Outcome.UNREAD if stop.held is None else Outcome.PASSES
-        found.append(Verdict(entry, outcome, answers[-1].found if stop is None else "", tuple(answers)))
+        found.append(Verdict(entry, outcome, answers[-1].found[0] if stop is None else "", tuple(answers)))
     return found
 
 
@@ -103,15 +105,16 @@ def _answer(step: Step, facts: Facts) -> Answer:
     try:
         return Answer(step, holds(step, facts), _looked_at(step, facts))
     except (Refused, ParseError) as error:
-        return Answer(step, None, str(error))
+        return Answer(step, None, (str(error),))
 
 
-def _looked_at(step: Step, facts: Facts) -> str:
+def _looked_at(step: Step, facts: Facts) -> tuple[str, ...]:
     if step.selector == KERNEL_THREAD:
-        return ""
+        return ()
     if step.selector == "user":
-        return " or ".join(facts.user)
-    return fact(step.selector, facts)
+        return facts.user
+    found = fact(step.selector, facts)
+    return (found,) if found else ()
 
 
 def _named(entry: ProcessEntry, facts: Facts) -> Answer:
@@ -119,8 +122,8 @@ def _named(entry: ProcessEntry, facts: Facts) -> Answer:
     try:
         name = group_name(entry, facts)
     except (Refused, ParseError) as error:
-        return Answer(step, None, str(error))
-    return Answer(step, bool(name), name)
+        return Answer(step, None, (str(error),))
+    return Answer(step, bool(name), (name,))
 
 
 def shown(value: object) -> str:

@@ -178,7 +178,7 @@ def test_without_script_and_by_keys_a_person_learns_why_a_process_is_not_there(
     assert browser.texts("article")[2].split("\n") == [
         "3. importer does not take it",
         "✓ comm: found 'importer', as asked",
-        "✗ user: found 'root or 0', expected 'nobody'",
+        "✗ user: found 'root' or '0', expected 'nobody'",
     ]
     browser.open(url(site, "/config?pid=12345"))
     assert browser.text("form + .critical") == "There is no process 12345, or it may not be seen."

@@ -76,7 +76,8 @@ def test_verdicts_say_what_matching_decides(configured: list[ProcessEntry], proc
     taken = [(place, verdict.name) for place, verdict in enumerate(found) if verdict.outcome is Outcome.TAKES]
     assert taken == ([] if decision is None else [tuple(decision)])
     asked = found if decision is None else found[: decision.entry]
-    assert [stop(verdict).found for verdict in asked if verdict.outcome is Outcome.UNREAD] == list(map(str, unread))
+    secret = [stop(verdict).found for verdict in asked if verdict.outcome is Outcome.UNREAD]
+    assert secret == [(str(each),) for each in unread]
     for place, verdict in enumerate(found):
         alone, _ = decide([verdict.entry], process)
         takes = verdict.outcome in (Outcome.TAKES, Outcome.TOO_LATE)
@@ -102,7 +103,7 @@ def asked(entry: str, process: Facts) -> Verdict:
         ("comm: [a, b, c, d, e, f, g]", "comm: found 'java', expected one of 'a', 'b', 'c', 'd', 'e', 2 more"),
         ("exe: [/bin/*]", "exe: found '/usr/bin/java', expected '/bin/*'"),
         ("argv0: [java]", "argv0: found '/opt/java', expected 'java'"),
-        ("user: ['0']", "user: found 'app or 1000', expected '0'"),
+        ("user: ['0']", "user: found 'app' or '1000', expected '0'"),
         ("cgroup: ['/user.slice/**']", "cgroup: found '/system.slice/shop.service', expected '/user.slice/**'"),
         ("exclude: {comm: [java, x]}", "exclude.comm: found 'java', excluded by one of 'java', 'x'"),
         ("exclude: {exe: ['/usr/**']}", "exclude.exe: found '/usr/bin/java', excluded by '/usr/**'"),
@@ -123,7 +124,7 @@ def test_what_failed_is_said_with_what_was_found_and_expected(selector: str, sen
         ("name: a", ["kernel thread: it is none", "name: 'a'"]),
         (
             "name: '{comm}!', comm: [java], exclude: {user: [root]}",
-            ["comm: found 'java', as asked", "exclude.user: found 'app or 1000', not excluded", "name: 'java!'"],
+            ["comm: found 'java', as asked", "exclude.user: found 'app' or '1000', not excluded", "name: 'java!'"],
         ),
     ],
 )
