@@ -1,6 +1,5 @@
 """The exporter where the machine gives it little: memory, address space, file descriptors."""
 
-import os
 import resource
 import socket
 import subprocess
@@ -14,7 +13,7 @@ from conftest import StartExporter
 from kernel.cgroups import Cgroup
 from support.crowd import crowd
 from support.daemon import free_address
-from support.exporter import COMMAND, Exporter, exporter, inside
+from support.exporter import COMMAND, Exporter, exporter, inside, unmeasured
 from support.needs import full
 from support.procfs import KIB, MIB, open_files, status
 
@@ -65,9 +64,7 @@ def test_without_memory_it_answers_503_and_lives(start_exporter: StartExporter, 
 
 
 def test_with_little_address_space_it_starts_or_says_why_not(tmp_path: Path) -> None:
-    # What measures coverage would run out of memory in its own ways.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    log, codes = tmp_path / "log", set()
+    environment, log, codes = unmeasured(), tmp_path / "log", set()
     for space in range(16, 144, 8):
         command = ("prlimit", f"--as={space * MIB}", COMMAND)
         if subprocess.run([*command, "--version"], env=environment, capture_output=True).returncode:

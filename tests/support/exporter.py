@@ -1,5 +1,6 @@
 """The exporter, by the command that users have."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,11 @@ from support.daemon import Daemon, daemon, free_address
 from support.page import Page, parsed, series
 
 COMMAND = Path(sys.executable).with_name("vmem-exporter")
+
+
+def unmeasured() -> dict[str, str]:
+    """The environment without coverage, which takes memory, and time at the end, that are not the exporter's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COV")}
 
 
 def inside(cgroup: Cgroup) -> tuple[str | Path, ...]:
